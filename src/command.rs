@@ -288,7 +288,6 @@ pub fn printable(bytes: &[u8], limit: usize) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -14,6 +14,7 @@ use crate::app::clock::Clock;
 use crate::app::doors::Doors;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
+use crate::domain::second_factor::Policy;
 use crate::domain::values::Email;
 use crate::log;
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
@@ -61,6 +62,12 @@ pub struct Config {
     /// Who gets the audit trail's head by mail, once a day.
     #[serde(default)]
     pub audit_head_to: Vec<String>,
+    /// Do staff have to have a second factor?
+    #[serde(default = "default_second_factor")]
+    pub second_factor: Policy,
+    /// Whoever showed longer ago who they are is asked again, before what changes members' servers or who gets in.
+    #[serde(default = "default_ask_again")]
+    pub ask_again_min: u32,
     #[serde(default)]
     pub log: log::Format,
 }
@@ -99,6 +106,14 @@ fn default_listen() -> SocketAddr {
 
 fn default_connections() -> u32 {
     8
+}
+
+fn default_second_factor() -> Policy {
+    Policy::Required
+}
+
+fn default_ask_again() -> u32 {
+    60
 }
 
 fn default_name() -> String {
@@ -211,6 +226,8 @@ impl Config {
             mail: Mail::None,
             programme_name: default_name(),
             audit_head_to: Vec::new(),
+            second_factor: default_second_factor(),
+            ask_again_min: default_ask_again(),
             log: log::Format::default(),
         }
     }
@@ -236,6 +253,9 @@ impl Config {
         }
         if !(1..=500).contains(&self.database_connections) {
             return wrong("database_connections: 1 to 500");
+        }
+        if !(5..=1440).contains(&self.ask_again_min) {
+            return wrong("ask_again_min: 5 to 1440");
         }
         for address in &self.audit_head_to {
             if Email::parse(address).is_err() {
@@ -334,6 +354,8 @@ impl Config {
                 programme_name: self.programme_name.clone(),
                 mail_from: self.mail_from(),
                 audit_head_to: self.audit_head_to.clone(),
+                second_factor: self.second_factor,
+                proof_s: i64::from(self.ask_again_min) * 60,
                 ..Settings::default()
             }),
             hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),

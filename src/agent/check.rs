@@ -25,11 +25,11 @@ impl std::fmt::Display for Line {
     }
 }
 
-type Found = Result<String, String>;
+type Verdict = Result<String, String>;
 
 /// Looks at everything; nothing stops at the first failure.
 pub fn check(config: &Config) -> Vec<Line> {
-    let line = |what, found: Found| Line {
+    let line = |what, found: Verdict| Line {
         good: found.is_ok(),
         what,
         found: found.unwrap_or_else(|error| error),
@@ -59,7 +59,7 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn state(config: &Config, running: bool) -> Found {
+fn state(config: &Config, running: bool) -> Verdict {
     let dir = &config.state_dir;
     let failed = |error| format!("{}: {error}", dir.display());
     file::private_dir(dir).map_err(failed)?;
@@ -76,7 +76,7 @@ fn state(config: &Config, running: bool) -> Found {
     ))
 }
 
-fn identity(config: &Config) -> Found {
+fn identity(config: &Config) -> Verdict {
     let path = config.state().identity();
     let bytes =
         fs::read(&path).map_err(|error| format!("{}: {error} (not enrolled?)", path.display()))?;
@@ -90,13 +90,13 @@ fn identity(config: &Config) -> Found {
     Ok(format!("host {} (number {})", identity.name, identity.host))
 }
 
-fn portal(config: &Config) -> Found {
+fn portal(config: &Config) -> Verdict {
     let client = run::client(config).map_err(text)?;
     client.accepted().map_err(text)?;
     Ok(format!("{}: reached, credential accepted", config.portal))
 }
 
-fn ledger(config: &Config) -> Found {
+fn ledger(config: &Config) -> Verdict {
     let ledger = Ledger::look(&config.state().ledger()).map_err(text)?;
     let entries = ledger.entries();
     let damaged: Vec<String> = entries
@@ -119,7 +119,7 @@ fn ledger(config: &Config) -> Found {
     }
 }
 
-fn disks(config: &Config) -> Found {
+fn disks(config: &Config) -> Verdict {
     if let DisksConfig::Lvm(lvm) = &config.disks {
         let stubborn = Commands::new(&lvm.vg).stubborn().map_err(text)?;
         if !stubborn.is_empty() {
@@ -144,7 +144,7 @@ fn disks(config: &Config) -> Found {
     ))
 }
 
-fn driver(config: &Config) -> Found {
+fn driver(config: &Config) -> Verdict {
     let driver = host::driver(config).map_err(text)?;
     let guests = driver.guests().map_err(text)?;
     Ok(format!(
@@ -156,7 +156,7 @@ fn driver(config: &Config) -> Found {
     ))
 }
 
-fn listener(config: &Config, running: bool) -> Found {
+fn listener(config: &Config, running: bool) -> Verdict {
     let listen = &config.transfer.listen;
     match TcpListener::bind(listen) {
         Ok(_) => Ok(format!("{listen}: free")),

@@ -165,7 +165,8 @@ impl Locks {
     /// The Linode's lock, if nobody is at work on it.
     pub fn try_lock(&self, linode: LinodeId) -> Option<Locked<'_>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(linode).then_some(Locked {
+        // Made only where it is free: one that is made and dropped frees the Linode under whoever has it.
+        held.insert(linode).then(|| Locked {
             locks: self,
             linode,
         })
@@ -187,5 +188,21 @@ impl Drop for Locked<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         held.remove(&self.linode);
         self.locks.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_a_linode_taken_neither_waits_nor_frees_it() {
+        let (locks, linode) = (Locks::default(), LinodeId(7));
+        let held = locks.lock(linode);
+        assert!(locks.try_lock(linode).is_none());
+        assert!(locks.try_lock(linode).is_none(), "it is still taken");
+        assert!(locks.try_lock(LinodeId(8)).is_some());
+        drop(held);
+        assert!(locks.try_lock(linode).is_some());
     }
 }

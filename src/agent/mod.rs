@@ -1,6 +1,7 @@
 //! The host's daemon: polls the portal for orders, carries them out step by step, and remembers in a ledger on disk
 //! what it was granted and what it sealed.
 
+mod absent;
 pub mod check;
 pub mod client;
 pub mod config;

@@ -10,7 +10,7 @@ use super::config::{Config, DisksConfig, DriverConfig};
 use super::driver::files::setting;
 use crate::command::{CommandError, Tool};
 
-type Found = Result<String, String>;
+type Verdict = Result<String, String>;
 
 const RULES: &str = "57-xenbeta.rules";
 const FOLDERS: [&str; 3] = [
@@ -27,7 +27,7 @@ pub(super) enum Seen<'a> {
 }
 
 /// For `xenbeta-agent check`. Nothing where guests' disks are no block devices of the host's.
-pub(super) fn examine(config: &Config) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &Config) -> Vec<(&'static str, Verdict)> {
     let seen = match (&config.disks, &config.driver) {
         (_, DriverConfig::Simulated(_)) => return Vec::new(),
         (DisksConfig::Lvm(lvm), _) => Seen::Volumes(&lvm.vg),
@@ -42,7 +42,7 @@ pub(super) fn examine(config: &Config) -> Vec<(&'static str, Found)> {
     ]
 }
 
-fn udev(seen: &Seen<'_>) -> Found {
+fn udev(seen: &Seen<'_>) -> Verdict {
     if !Path::new("/run/udev/control").exists() {
         return Ok("does not run here".to_owned());
     }
@@ -51,7 +51,7 @@ fn udev(seen: &Seen<'_>) -> Found {
     judge_rules(text.as_deref(), seen)
 }
 
-pub(super) fn judge_rules(text: Option<&str>, seen: &Seen<'_>) -> Found {
+pub(super) fn judge_rules(text: Option<&str>, seen: &Seen<'_>) -> Verdict {
     let text = text.ok_or_else(|| {
         format!("looks into guests' disks: install packaging/{RULES} into /etc/udev/rules.d")
     })?;
@@ -69,7 +69,7 @@ pub(super) fn judge_rules(text: Option<&str>, seen: &Seen<'_>) -> Found {
     }
 }
 
-fn lvm(seen: &Seen<'_>) -> Found {
+fn lvm(seen: &Seen<'_>) -> Verdict {
     let args = ["scan_lvs", "use_devicesfile", "filter", "global_filter"];
     let said = Tool::new("lvm")
         .args(["lvmconfig", "--type", "full"])
@@ -85,7 +85,7 @@ fn lvm(seen: &Seen<'_>) -> Found {
     }
 }
 
-pub(super) fn judge_lvm(text: &str, seen: &Seen<'_>) -> Found {
+pub(super) fn judge_lvm(text: &str, seen: &Seen<'_>) -> Verdict {
     let value = |key: &str| {
         text.lines()
             .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
@@ -111,7 +111,7 @@ pub(super) fn judge_lvm(text: &str, seen: &Seen<'_>) -> Found {
 }
 
 /// Those that look into every block device by themselves, whatever udev is told.
-fn others(root: &Path, seen: &Seen<'_>) -> Found {
+fn others(root: &Path, seen: &Seen<'_>) -> Verdict {
     let there = |path: &str| root.join(path).exists();
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let parts = read("sys/module/loop/parameters/max_part");
@@ -130,7 +130,6 @@ fn others(root: &Path, seen: &Seen<'_>) -> Found {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -197,7 +197,6 @@ fn shown<T: ToString>(value: Option<T>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::agent::driver::simulated::Simulated;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::absent::if_there;
 use super::disk::{DiskError, DiskFault};
 use super::ledger::file;
 
@@ -30,9 +31,9 @@ pub(super) fn hold(
     make: impl FnOnce() -> io::Result<()>,
 ) -> Result<(), DiskError> {
     let failed = |error: io::Error| DiskError::io("look for the store's mark", &error);
-    let found = read(&dir.join(MARK)).map_err(failed)?;
+    let found = if_there(fs::read_to_string(dir.join(MARK))).map_err(failed)?;
     let found = found.as_deref().map(str::trim);
-    let kept = read(&state.join(KEPT)).map_err(failed)?;
+    let kept = if_there(fs::read_to_string(state.join(KEPT))).map_err(failed)?;
     let kept: Option<Kept> = kept
         .map(|text| serde_json::from_str(&text))
         .transpose()
@@ -77,16 +78,7 @@ fn mark(dir: &Path) -> io::Result<String> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

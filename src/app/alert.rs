@@ -7,6 +7,7 @@ use super::App;
 use super::error::AppError;
 use super::mail::kinds::UserMail;
 use crate::app::context::PORTAL;
+use crate::domain::mail::MailKind;
 use crate::store;
 use crate::store::alert::Alert;
 
@@ -63,7 +64,7 @@ impl App {
                     .map(|alert| alert.line.as_str())
                     .collect(),
             };
-            for user in store::account::staff(tx.conn)? {
+            for user in store::account::staff_who_get(tx.conn, MailKind::StaffNeeded)? {
                 let mail = UserMail::StaffNeeded {
                     title: &title,
                     path: &path,

@@ -1,9 +1,11 @@
 //! Is the audit trail whole? Walks the chain from its first entry to its head, which is sent out once a day, so that it is kept
 //! where who owns the database cannot write.
 
+use std::sync::TryLockError;
+
 use super::App;
 use super::context::{PORTAL, Tx, Who};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::mail::compose::{Extra, moment, post};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::AuditId;
@@ -41,7 +43,17 @@ pub enum Verification {
 impl App {
     /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way, and so has
     /// `anchor`, a head of before.
-    pub fn verify_audit(&self, anchor: Option<&str>) -> Result<Verification, AppError> {
+    ///
+    /// # Errors
+    /// `TooMany` while another walk goes on: each reads the whole trail.
+    pub fn verify_audit(&self, anchor: Option<&str>) -> Result<Verification> {
+        let _only = match self.doors.walk.try_lock() {
+            Ok(only) => only,
+            Err(TryLockError::Poisoned(only)) => only.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(AppError::TooMany { retry_after_s: 30 });
+            }
+        };
         let key = self.secret.trail_key();
         let head = self.db.read(store::audit::head)?;
         let mut previous = String::new();
@@ -96,7 +108,7 @@ impl App {
     }
 
     /// Mails the head to everybody who is to keep it and has none of today (UTC), however many portals there are; says to how many.
-    pub(super) fn send_head(&self) -> Result<usize, AppError> {
+    pub(super) fn send_head(&self) -> Result<usize> {
         if self.settings.audit_head_to.is_empty() {
             return Ok(0);
         }
@@ -146,7 +158,7 @@ impl App {
     }
 
     /// Writes what was refused, as far as it is due; says how many rows.
-    pub fn tell_refusals(&self) -> Result<usize, AppError> {
+    pub fn tell_refusals(&self) -> Result<usize> {
         let now = self.clock.monotonic();
         let rows = self.doors.refusals.due(now);
         if rows.is_empty() {
@@ -163,7 +175,7 @@ impl App {
     }
 }
 
-fn post_head(tx: &mut Tx<'_>, to: &str, newest: &AuditEvent) -> Result<(), AppError> {
+fn post_head(tx: &mut Tx<'_>, to: &str, newest: &AuditEvent) -> Result<()> {
     let facts = Facts {
         base_url: tx.app.settings.base_url.clone(),
         programme: tx.app.settings.programme_name.clone(),

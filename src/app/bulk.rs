@@ -2,7 +2,7 @@
 
 use super::App;
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use crate::domain::ids::LinodeId;
 
 /// Linodes that one act may take, and that one of its transactions takes: others wait no longer than for these.
@@ -17,8 +17,8 @@ pub(super) fn each<T>(
     (app, actor): (&App, &Actor),
     items: &[T],
     linode: impl Fn(&T) -> LinodeId,
-    mut call: impl FnMut(&mut Tx<'_>, &[T]) -> Result<Vec<Answer>, AppError>,
-) -> Result<Outcome<LinodeId>, AppError> {
+    mut call: impl FnMut(&mut Tx<'_>, &[T]) -> Result<Vec<Answer>>,
+) -> Result<Outcome<LinodeId>> {
     let mut many = Outcome::default();
     for chunk in items.chunks(IN_ONE) {
         let mut whole = Vec::with_capacity(chunk.len());

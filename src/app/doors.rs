@@ -16,7 +16,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::clock::Clock;
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::refusals::Refusals;
 use crate::domain::network::Asker;
 
@@ -25,7 +25,7 @@ const MOST_KEYS: usize = 20_000;
 const CROWDS: u64 = 1024;
 /// What a wider network may do, as a multiple of what one asker may.
 const WIDER: u32 = 4;
-/// Credentials of agents that were good, and pass uncounted.
+/// Credentials of agents, and tokens of the API, that were good, and pass uncounted.
 const MOST_KNOWN: usize = 20_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,11 @@ pub enum Door {
     Enrol,
     /// An agent with a credential that was not good before.
     Agent,
+    /// A call of the API with a token that was not good before.
+    Api,
 }
 
-const DOORS: [Door; 8] = [
+const DOORS: [Door; 9] = [
     Door::Connect,
     Door::SignIn,
     Door::Forgot,
@@ -54,6 +56,7 @@ const DOORS: [Door; 8] = [
     Door::Token,
     Door::Enrol,
     Door::Agent,
+    Door::Api,
 ];
 
 impl Door {
@@ -68,6 +71,7 @@ impl Door {
             Self::Token => (60, 10_000),
             Self::Enrol => (200, 1000),
             Self::Agent => (1000, 100),
+            Self::Api => (60, 1000),
         };
         (burst, Duration::from_millis(again_ms))
     }
@@ -117,7 +121,7 @@ impl Limit {
         }
     }
 
-    fn take(&self, key: &str) -> Result<(), AppError> {
+    fn take(&self, key: &str) -> Result<()> {
         let taken = if self.is_full() {
             self.counted.check_key(&crowd(key))
         } else {
@@ -156,6 +160,8 @@ pub struct Doors {
     known: Mutex<HashSet<String>>,
     unsent: AtomicU64,
     pub(super) refusals: Refusals,
+    /// Held by who walks the whole audit trail: one at a time.
+    pub(super) walk: Mutex<()>,
 }
 
 impl Doors {
@@ -176,6 +182,7 @@ impl Doors {
             known: Mutex::default(),
             unsent: AtomicU64::new(0),
             refusals: Refusals::default(),
+            walk: Mutex::default(),
         }
     }
 
@@ -183,12 +190,12 @@ impl Doors {
     ///
     /// # Errors
     /// [`AppError::TooMany`], with the time after which it may be tried again.
-    pub fn knock(&self, door: Door, address: &str) -> Result<(), AppError> {
+    pub fn knock(&self, door: Door, address: &str) -> Result<()> {
         self.knock_as(door, &Asker::of(address))
     }
 
     /// As [`Doors::knock`], as whoever is counted otherwise.
-    pub(super) fn knock_as(&self, door: Door, asker: &Asker) -> Result<(), AppError> {
+    pub(super) fn knock_as(&self, door: Door, asker: &Asker) -> Result<()> {
         let Some([own, wide]) = self.limits.get(door as usize) else {
             return Ok(());
         };
@@ -244,7 +251,7 @@ mod tests {
         (Doors::new(&Clock::Fixed(Arc::clone(&at))), at)
     }
 
-    fn wait_s(said: Result<(), AppError>) -> Option<u64> {
+    fn wait_s(said: Result<()>) -> Option<u64> {
         match said {
             Ok(()) => None,
             Err(AppError::TooMany { retry_after_s }) => Some(retry_after_s),

@@ -1,7 +1,11 @@
 //! What a use case can fail with: a message for people, and a cause for the log.
 
+use crate::domain::account::{self, Right, StaffRole};
 use crate::domain::values::Invalid;
 use crate::store::error::StoreError;
+
+/// What comes of a use case.
+pub type Result<T, E = AppError> = std::result::Result<T, E>;
 
 /// Why a use case did nothing. Everything but `Away` and `Fault` is for the person who asked; their causes are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,15 @@ pub enum AppError {
     SignIn,
     #[error("not allowed")]
     Forbidden,
+    /// Staff, whose role does not give them this.
+    #[error("{}", account::refusal(*.0, *.1))]
+    Right(Right, StaffRole),
+    /// Staff, who have to have a second factor here and have none.
+    #[error("a second factor is needed")]
+    SecondFactor,
+    /// Somebody signed in, who has to show again who they are.
+    #[error("asked again who they are")]
+    Prove,
     #[error("too many attempts")]
     TooMany { retry_after_s: u64 },
     /// More at once than the portal does: it will be done when this has passed.

@@ -1,6 +1,7 @@
 //! Staff empty a host: its Linodes are moved to others of its kind, without an offer or a click. Who is moved so, why, and
 //! by when is staff's; a member may only have it sooner.
 
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,6 +24,7 @@ use crate::domain::placement::fitting::{self, Place};
 use crate::domain::time::Time;
 use crate::mail::MoveOff;
 use crate::store;
+use crate::store::batch::{Batch, Item};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::evacuation::{Hanging, Progress};
 use crate::store::host::Host;
@@ -68,7 +70,7 @@ impl App {
         actor: &Actor,
         host: &Host,
     ) -> Result<(Option<Emptying>, Hanging), AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Read)?;
         let now = self.now();
         self.db.read(|conn| {
             let emptying = match host.emptying_since {
@@ -85,7 +87,7 @@ impl App {
 
     /// Who would go where, as things stand.
     pub fn evacuation_plan(&self, actor: &Actor, host: HostId) -> Result<Plan, AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Read)?;
         let heard_since = self.now().plus_s(-SILENT_S);
         self.db.read(|conn| plan_of(conn, host, heard_since))
     }
@@ -99,9 +101,7 @@ impl App {
         host: HostId,
         order: &Order,
     ) -> Result<Outcome<LinodeId>, AppError> {
-        actor.require_staff()?;
-        let order = &checked(order, self.now())?;
-        self.transact(actor.who(), |tx| drain(tx, host, order))?;
+        let order = &self.begin_evacuation(actor, host, order)?;
         bulk::each(
             (self, actor),
             &order.moves,
@@ -109,6 +109,50 @@ impl App {
             |tx, moves| evacuate_all(tx, (actor, host, order), moves),
         )
     }
+
+    /// Looks at what is asked, and closes the host; its Linodes are moved by what follows, here or in a batch.
+    pub fn begin_evacuation(
+        &self,
+        actor: &Actor,
+        host: HostId,
+        order: &Order,
+    ) -> Result<Order, AppError> {
+        actor.require(Right::Evacuation)?;
+        let order = checked(order, self.now())?;
+        self.transact(actor.who(), |tx| drain(tx, host, &order))?;
+        Ok(order)
+    }
+}
+
+/// One of a batch, while its host is still to be emptied.
+pub(super) fn evacuate_one(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    (of, it): (&Batch, &Item),
+) -> Result<Result<(), String>, AppError> {
+    let (host, to) = of.source_host_id.zip(it.to).ok_or(AppError::NotFound)?;
+    let source = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
+    if source.emptying_since.is_none() {
+        return Ok(Err(format!(
+            "{} is not being emptied any more.",
+            source.name
+        )));
+    }
+    let order = Order {
+        why: of.reason.clone(),
+        at: of.not_before,
+        moves: Vec::new(),
+    };
+    let wanted = Wanted {
+        linode: it.linode_id,
+        to,
+        close: it.closes,
+    };
+    let answers = evacuate_all(tx, (actor, host, &order), &[wanted])?;
+    Ok(answers
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, answer)| answer))
 }
 
 fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppError> {
@@ -290,7 +334,7 @@ impl Act<'_> {
             stop_limit_s: 60,
         };
         let hosts = [new.source_host_id, new.destination_host_id];
-        let begins = schedule::begins(tx.conn, (linode.id, hosts), self.order.at)?;
+        let begins = schedule::begins(tx.conn, (linode.id, hosts), (self.order.at, false))?;
         let times = begins.zip(self.order.at);
         let row =
             store::evacuation::insert(tx.conn, &new, &self.order.why, times).map_err(one_live)?;

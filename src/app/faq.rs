@@ -2,9 +2,10 @@
 
 use super::App;
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::kinds::UserMail;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{FaqId, QuestionId, UserId};
 use crate::domain::markdown::{Markdown, Title};
@@ -40,7 +41,7 @@ pub enum Answer {
 
 impl App {
     /// Puts a question to staff. The same form sent twice asks once.
-    pub fn ask(&self, actor: &Actor, text: &Markdown, once: &str) -> Result<QuestionId, AppError> {
+    pub fn ask(&self, actor: &Actor, text: &Markdown, once: &str) -> Result<QuestionId> {
         let account = actor.require_account()?;
         check_once(once)?;
         self.transact(actor.who(), |tx| {
@@ -75,8 +76,8 @@ impl App {
         actor: &Actor,
         id: QuestionId,
         answer: &Answer,
-    ) -> Result<Option<FaqId>, AppError> {
-        actor.require_staff()?;
+    ) -> Result<Option<FaqId>> {
+        actor.require(Right::Faq)?;
         self.transact(actor.who(), |tx| {
             // An entry is in the trail before the question is answered: of two answers one waits here.
             store::faq::lock_question(tx.conn, id)?;
@@ -128,8 +129,8 @@ impl App {
     }
 
     /// Adds an entry at the end.
-    pub fn add_faq(&self, actor: &Actor, text: &EntryText) -> Result<FaqId, AppError> {
-        actor.require_staff()?;
+    pub fn add_faq(&self, actor: &Actor, text: &EntryText) -> Result<FaqId> {
+        actor.require(Right::Faq)?;
         self.transact(actor.who(), |tx| Ok(add_entry(tx, text)?.id))
     }
 
@@ -140,8 +141,8 @@ impl App {
         id: FaqId,
         version: i32,
         text: &EntryText,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    ) -> Result<()> {
+        actor.require(Right::Faq)?;
         self.transact(actor.who(), |tx| {
             store::bug::lock_triage(tx.conn)?;
             let entry = store::faq::entry(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -176,8 +177,8 @@ impl App {
     }
 
     /// Moves an entry one place up or down. At the end of the list it stays.
-    pub fn move_faq(&self, actor: &Actor, id: FaqId, up: bool) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn move_faq(&self, actor: &Actor, id: FaqId, up: bool) -> Result<()> {
+        actor.require(Right::Faq)?;
         self.transact(actor.who(), |tx| {
             store::bug::lock_triage(tx.conn)?;
             let standing = store::faq::entries(tx.conn, "")?;
@@ -202,8 +203,8 @@ impl App {
     }
 
     /// Takes an entry off the page, or puts it back. Its text and anchor are kept.
-    pub fn retire_faq(&self, actor: &Actor, id: FaqId, retire: bool) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn retire_faq(&self, actor: &Actor, id: FaqId, retire: bool) -> Result<()> {
+        actor.require(Right::Faq)?;
         self.transact(actor.who(), |tx| {
             store::bug::lock_triage(tx.conn)?;
             let entry = store::faq::entry(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -228,7 +229,7 @@ impl App {
     }
 }
 
-fn answered(tx: &mut Tx<'_>, by: Option<UserId>) -> Result<AppError, AppError> {
+fn answered(tx: &mut Tx<'_>, by: Option<UserId>) -> Result<AppError> {
     let by = match by {
         Some(by) => store::account::user(tx.conn, by)?.map(|user| user.name),
         None => None,
@@ -239,7 +240,7 @@ fn answered(tx: &mut Tx<'_>, by: Option<UserId>) -> Result<AppError, AppError> {
     )))
 }
 
-fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {
+fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry> {
     store::bug::lock_triage(tx.conn)?;
     let standing = store::faq::entries(tx.conn, "")?;
     // The same form sent twice.

@@ -8,19 +8,21 @@ use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::migration::offer::{self, Offer};
+use crate::domain::account::Right;
 use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::migration::MigrationKind;
 use crate::domain::placement::fitting::{self, Place};
 use crate::domain::programme::Deed;
 use crate::store;
+use crate::store::batch::Item;
 use crate::store::db::Db;
 use crate::store::graduation::Which;
 
 impl App {
     /// Who of the beta would go where, as things stand.
     pub fn graduation_plan(&self, actor: &Actor) -> Result<Plan, AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Read)?;
         let heard_since = self.now().plus_s(-SILENT_S);
         let (fleet, places) = self.db.read(|conn| {
             let fleet = store::graduation::fleet(conn, Which::All)?;
@@ -36,7 +38,7 @@ impl App {
         actor: &Actor,
         pairs: &[(LinodeId, HostId)],
     ) -> Result<Outcome<LinodeId>, AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Graduation)?;
         if pairs.is_empty() || pairs.len() > AT_ONCE {
             return Err(AppError::conflict(format!(
                 "Choose at least one Linode, and at most {AT_ONCE} at once."
@@ -49,6 +51,20 @@ impl App {
             |tx, pairs| offer_all(tx, actor, pairs),
         )
     }
+}
+
+/// One of a batch.
+pub(super) fn offer_one(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    it: &Item,
+) -> Result<Result<(), String>, AppError> {
+    let to = it.to.ok_or(AppError::NotFound)?;
+    let answers = offer_all(tx, actor, &[(it.linode_id, to)])?;
+    Ok(answers
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, answer)| answer))
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.

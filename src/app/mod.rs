@@ -5,6 +5,7 @@
 pub mod account;
 mod alert;
 pub mod audit;
+pub mod batch;
 pub mod bug;
 pub mod bulk;
 pub mod clock;
@@ -23,7 +24,9 @@ pub mod linode;
 pub mod mail;
 pub mod migration;
 pub mod ownership;
+pub mod placement;
 pub mod programme;
+pub mod readiness;
 pub mod receipt;
 pub mod reconcile;
 mod refusals;
@@ -37,6 +40,7 @@ use std::sync::Arc;
 use clock::Clock;
 use secrets::Secret;
 
+use crate::domain::second_factor::Policy;
 use crate::domain::time::Time;
 use crate::store::db::Database;
 
@@ -65,6 +69,10 @@ pub struct Settings {
     /// A session ends after this long without a request, and after `session_s` in any case.
     pub session_idle_s: i64,
     pub session_s: i64,
+    /// Whoever showed longer ago who they are is asked again, where it matters.
+    pub proof_s: i64,
+    /// Of staff.
+    pub second_factor: Policy,
 }
 
 impl Default for Settings {
@@ -76,6 +84,8 @@ impl Default for Settings {
             audit_head_to: Vec::new(),
             session_idle_s: 12 * 3600,
             session_s: 14 * 86_400,
+            proof_s: 14 * 86_400,
+            second_factor: Policy::Offered,
         }
     }
 }

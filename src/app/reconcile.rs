@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::App;
 use super::context::{PORTAL, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::host::liveness::SILENT_S;
 use super::migration::event_details::EventDetails;
 use super::migration::guard::may_still_ask;
@@ -32,6 +32,8 @@ const REVOKED_KEPT_S: i64 = 30 * 86_400;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
     pub expired: usize,
+    /// Offers to hosts that take no new Linodes any more.
+    pub withdrawn: usize,
     pub admitted: usize,
     /// Stops and passes of moves that hold.
     pub ordered: usize,
@@ -49,7 +51,7 @@ pub struct Round {
 impl App {
     /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others. The first
     /// fault is given back when all the rest was done.
-    pub fn reconcile(&self) -> Result<Round, AppError> {
+    pub fn reconcile(&self) -> Result<Round> {
         self.look_at_database()?;
         self.keep_servers_time()?;
         let is_right = self.look_at_the_clock()?;
@@ -71,13 +73,17 @@ impl App {
             round.ended = faults.of("the end", self.close_after_the_end());
             round.reminded = faults.of("reminders", self.remind());
         }
+        round.withdrawn = faults.of("offers to shut hosts", self.withdraw_shut_offers());
         round.admitted = faults.of("the queue", self.admit_queued(is_right));
         faults.of("trials", self.close_forsaken_trials());
         round.ordered = faults.of("moves that hold", self.look_after_holding(is_right));
+        if is_right {
+            faults.of("trials without an end", self.end_overdue_trials());
+        }
         faults.none(round)
     }
 
-    fn expire_offers(&self) -> Result<usize, AppError> {
+    fn expire_offers(&self) -> Result<usize> {
         let now = self.now();
         let due = self
             .db
@@ -91,7 +97,7 @@ impl App {
 
     /// The way-back window is over, and the Linode's owner has shown since that it is well and has all its disks: its old
     /// copy may go. A host that does not answer is not well, whatever was heard of it before; then the old disks stay.
-    fn close_way_backs(&self) -> Result<usize, AppError> {
+    fn close_way_backs(&self) -> Result<usize> {
         let now = self.now();
         let due = self
             .db
@@ -118,7 +124,7 @@ impl App {
     }
 
     /// `by_time`: also those whose chosen time has come.
-    fn admit_queued(&self, by_time: bool) -> Result<usize, AppError> {
+    fn admit_queued(&self, by_time: bool) -> Result<usize> {
         let now = self.now();
         let due_by = if by_time { now } else { now.plus_days(-36_500) };
         if self
@@ -154,7 +160,7 @@ impl App {
     }
 
     /// Throws away what nobody needs any more, but nothing by a clock that jumped.
-    pub fn tidy(&self) -> Result<(), AppError> {
+    pub fn tidy(&self) -> Result<()> {
         if !self.is_clock_right()? {
             return Ok(());
         }
@@ -165,6 +171,7 @@ impl App {
         faults.of("the trail's head", self.send_head());
         let dropped = self.db.write(|conn| {
             store::account::session::drop_expired_sessions(conn, now)?;
+            store::account::second_factor::drop_expired_halves(conn, now)?;
             store::account::session::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
             store::account::tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
@@ -179,7 +186,7 @@ impl App {
 struct Faults(Option<AppError>);
 
 impl Faults {
-    fn of<T: Default>(&mut self, what: &str, done: Result<T, AppError>) -> T {
+    fn of<T: Default>(&mut self, what: &str, done: Result<T>) -> T {
         done.unwrap_or_else(|error| {
             tracing::error!(what, %error, "this part of the round could not be done");
             self.0.get_or_insert(error);
@@ -187,13 +194,13 @@ impl Faults {
         })
     }
 
-    fn none<T>(self, done: T) -> Result<T, AppError> {
+    fn none<T>(self, done: T) -> Result<T> {
         self.0.map_or(Ok(done), Err)
     }
 }
 
 /// Whom there is a place for now, in the order of the queue.
-fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>, AppError> {
+fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>> {
     let programme = store::programme::get(conn, now)?;
     let limits = Limits {
         overall: programme.max_overall,
@@ -210,7 +217,7 @@ fn admit(
     tx: &mut Tx<'_>,
     due_by: Time,
     only: Option<MigrationId>,
-) -> Result<(usize, Vec<MigrationId>), AppError> {
+) -> Result<(usize, Vec<MigrationId>)> {
     // Two portals must not both fill the last slot.
     lock_scheduler(tx.conn)?;
     let mut chosen = chosen(tx.conn, (tx.now, due_by))?;
@@ -224,13 +231,13 @@ fn admit(
     Ok((admitted, unasked))
 }
 
-/// Those of the chosen that may begin, and those whose asker has no access any more. All of them are locked before the first
-/// audit entry, newest first, as everyone takes several: someone who cancels one of them now needs that entry, too.
+/// Those of the chosen that may begin, and those whose asker has no access any more. They are locked newest first, as everyone
+/// takes several.
 fn due_of(
     tx: &mut Tx<'_>,
     chosen: &[MigrationId],
     due_by: Time,
-) -> Result<(BTreeSet<MigrationId>, Vec<MigrationId>), AppError> {
+) -> Result<(BTreeSet<MigrationId>, Vec<MigrationId>)> {
     let (mut due, mut unasked) = (BTreeSet::new(), Vec::new());
     for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
         // Another time may have been chosen for it since it was found.
@@ -248,7 +255,7 @@ fn due_of(
 }
 
 /// Has its owner shown, since the way-back window ended, that the Linode is well? It is asked to, if not.
-fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> {
+fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool> {
     let Some(row) = store::migration::migration(conn, id)? else {
         return Ok(false);
     };

@@ -4,7 +4,7 @@
 
 use super::App;
 use super::context::{PORTAL, Tx};
-use super::error::AppError;
+use super::error::Result;
 use super::migration::event_details::EventDetails;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, MigrationState};
@@ -32,10 +32,11 @@ const SAID: &str = "Nobody tried it again for 30 days: the portal cancelled it, 
 type Drop = fn(&mut Db, Time, i64) -> Result<usize, StoreError>;
 
 impl App {
-    pub(super) fn retain(&self) -> Result<(), AppError> {
+    pub(super) fn retain(&self) -> Result<()> {
         let now = self.now();
-        let kinds: [(&str, i64, Drop); 9] = [
+        let kinds: [(&str, i64, Drop); 10] = [
             ("jobs", JOBS_DAYS, store::retention::drop_jobs),
+            ("batches", EVENTS_DAYS, store::retention::drop_batches),
             ("events", EVENTS_DAYS, store::retention::drop_events),
             ("digests", EVENTS_DAYS, store::retention::drop_digests),
             ("trials", EVENTS_DAYS, store::retention::drop_trials),
@@ -66,7 +67,7 @@ impl App {
         Ok(())
     }
 
-    fn give_up_failed(&self, now: Time) -> Result<(), AppError> {
+    fn give_up_failed(&self, now: Time) -> Result<()> {
         let before = now.plus_days(-FAILED_DAYS);
         let due = self
             .db
@@ -80,7 +81,7 @@ impl App {
     }
 }
 
-fn give_up(tx: &mut Tx<'_>, id: MigrationId, before: Time) -> Result<(), AppError> {
+fn give_up(tx: &mut Tx<'_>, id: MigrationId, before: Time) -> Result<()> {
     let is_due = store::migration::locked(tx.conn, id)?.is_some_and(|row| {
         row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
     });

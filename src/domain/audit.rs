@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::ids::{
-    BugId, ConfigId, DiskId, FaqId, HostId, JobId, LinodeId, MailId, MigrationId, QuestionId,
-    RegistrationId, UserId,
+    BatchId, BugId, ConfigId, DiskId, FaqId, HostId, JobId, LinodeId, MailId, MigrationId,
+    QuestionId, RegistrationId, UserId,
 };
 use super::ownership::joint::{JointKind, JointState};
 use super::programme::TextSection;
@@ -19,7 +19,11 @@ string_enum! {
         PasswordChange = "password.change", PasswordForgot = "password.forgot", PasswordRefused = "password.refused",
         PasswordReset = "password.reset", PasswordSend = "password.send", TokenMake = "token.make",
         TokenRevoke = "token.revoke", ProfileChange = "profile.change", MailsMuted = "mails.muted",
-        StaffAdd = "staff.add", User = "user",
+        StaffAdd = "staff.add", StaffRole = "staff.role", StaffRestore = "staff.restore", User = "user",
+        RightRefused = "right.refused",
+        SecondFactorOn = "second_factor.on", SecondFactorOff = "second_factor.off",
+        RecoveryCodes = "recovery_codes", RecoveryCodeUsed = "recovery_code.used",
+        CodeAsked = "code.asked", CodeRefused = "code.refused", Proved = "proved",
         BugOpened = "bug opened", BugRepliedTo = "bug replied to", BugHits = "bug hits them too",
         BugHitsNoMore = "bug hits them no more", BugTriaged = "bug triaged", BugNotedOn = "bug noted on",
         BugExplains = "bug explains a migration", BugExplainsNoMore = "bug explains a migration no more",
@@ -34,11 +38,12 @@ string_enum! {
         Power = "power",
         LinodeRename = "linode.rename", NeverBoth = "linode.never_both", Checks = "linode.checks", DiskRename = "disk.rename", Rdns = "rdns", ConfigProfile = "profile",
         ConfigProfileAdd = "profile.add", ConfigProfileDelete = "profile.delete",
+        Batch = "batch",
         Register = "register", Registration = "registration",
         Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience",
-        DownLimit = "downtime limit", Migration = "migration",
+        DownLimit = "downtime limit", TryFirst = "try first", Migration = "migration",
         MigrationCancel = "migration.cancel", Trial = "migration.trial", Evacuate = "evacuate",
-        JobLost = "job.lost", JobRetry = "job.retry",
+        JobLost = "job.lost", JobRetry = "job.retry", JobPause = "job.pause",
         MailRetry = "mail.retry",
         Owner = "owner", LinodeHold = "linode.hold", LinodeBelieve = "linode.believe", LedgerPin = "ledger.pin",
         LedgerFault = "ledger.fault", RecoveryBegin = "recovery.begin", RecoveryEnd = "recovery.end", Clock = "clock",
@@ -47,7 +52,7 @@ string_enum! {
         TrustLedgerAsk = "trust_ledger.ask", TrustLedgerAgree = "trust_ledger.agree",
         TrustLedgerWithdraw = "trust_ledger.withdraw",
         Programme = "programme", ProgrammeText = "programme.text", ProgrammeEnd = "programme.end",
-        MoveTimes = "move_times", ReceiptKey = "receipt_key",
+        MoveTimes = "move_times", ReceiptKey = "receipt_key", ReadinessLimits = "readiness.limits",
     }
 }
 
@@ -73,10 +78,13 @@ impl Action {
 /// What it was done to. The words never change either: by them an entry is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object<'a> {
+    Batch(BatchId),
     Bug(BugId),
     Faq(FaqId),
     Host(HostId),
     Job(JobId),
+    /// Several of them.
+    Jobs,
     Linode(LinodeId),
     Mail(MailId),
     Migration(MigrationId),
@@ -104,10 +112,12 @@ pub enum Object<'a> {
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Batch(id) => write!(f, "batch {id}"),
             Self::Bug(id) => write!(f, "bug {id}"),
             Self::Faq(id) => write!(f, "faq {id}"),
             Self::Host(id) => write!(f, "host {id}"),
             Self::Job(id) => write!(f, "job {id}"),
+            Self::Jobs => f.write_str("jobs"),
             Self::Linode(id) => write!(f, "linode {id}"),
             Self::Mail(id) => write!(f, "mail {id}"),
             Self::Migration(id) => write!(f, "migration {id}"),

@@ -38,6 +38,14 @@ impl JobKind {
         Self::Trial,
         Self::Check,
     ];
+
+    /// What staff may hold back: the others bring a Linode that a move has stopped up again, and never wait. (Nor does the
+    /// stop at a destination that could not start it, which is of a kind with the stop at the source.)
+    pub fn may_wait(self) -> bool {
+        !Self::NEVER_WAIT.contains(&self)
+    }
+
+    pub const NEVER_WAIT: [Self; 2] = [Self::FinalCopy, Self::Start];
 }
 string_enum! {
     pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod batch;
 pub mod bug;
 pub mod evacuation;
 pub mod fairness;
@@ -27,6 +28,8 @@ pub mod receipt;
 pub mod registration;
 #[cfg(feature = "portal")]
 pub mod search;
+#[cfg(feature = "portal")]
+pub mod second_factor;
 pub mod string_enum;
 pub mod text;
 pub mod time;

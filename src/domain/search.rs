@@ -105,15 +105,27 @@ pub fn of_name(texts: &[&str]) -> Vec<String> {
     words
 }
 
-/// The words of a part of a name that somebody looks for: at most a few, each once.
+/// A name as a whole, to be found by any part: the words of each text with single spaces between, texts by a line's end.
+pub fn whole_name(texts: &[&str]) -> String {
+    let words = |text: &&str| all(text).take(MOST_OF_NAME).collect::<Vec<_>>().join(" ");
+    let texts: Vec<String> = texts.iter().map(words).collect();
+    texts.join("\n")
+}
+
+/// A part of a name this long is found anywhere in it; a shorter one where a word begins.
+pub const PART: usize = 3;
+
+/// What somebody looks for in a name: what stood between blanks, folded, at most a few, each once. One that is shorter than
+/// [`PART`] is a single word.
 pub fn name_asked(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    for word in all(text) {
-        if !words.contains(&word) && words.len() < MOST_NAME_ASKED {
-            words.push(word);
+    let mut parts: Vec<String> = Vec::new();
+    for typed in text.split_whitespace() {
+        let part = all(typed).collect::<Vec<_>>().join(" ");
+        if !part.is_empty() && !parts.contains(&part) && parts.len() < MOST_NAME_ASKED {
+            parts.push(part);
         }
     }
-    words
+    parts
 }
 
 /// A name for an address, from a line of text: "Why does NPTL matter?" is `why-does-nptl-matter`.
@@ -169,6 +181,11 @@ mod tests {
             ["com", "example", "jan", "o"]
         );
         assert_eq!(name_asked("a b a c d e f g h").len(), MOST_NAME_ASKED);
+        assert_eq!(
+            whole_name(&["Ján Ö'Neil", "jan@example.com"]),
+            "jan o neil\njan example com"
+        );
+        assert_eq!(name_asked(" Eb-01 ÁN@ex -- ö "), ["eb 01", "an ex", "o"]);
     }
 
     #[test]

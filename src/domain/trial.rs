@@ -1,17 +1,15 @@
 //! *Try it there*: what a trial of a move is, when one may begin, and what its guest's console says of it. A trial owns
 //! nothing and moves nothing: it is a throw-away clone of the copies that boots beside the Linode, cut off from every network.
+//! A move may be *tried first*: then it is not stopped before a trial of it came up ([`first`]).
 
 use super::linode::RunLevel;
-use super::migration::hold::SMALL_PASS_S;
+use super::migration::hold::{self, InStep, SMALL_PASS_S};
 use super::migration::{MigrationState, Step};
+use super::time::Time;
 use crate::string_enum;
 
 /// So long a clone may run, in seconds.
 pub const LIMIT_S: u32 = 300;
-/// What is kept of its console.
-pub const CONSOLE_LINES: usize = 100;
-pub const CONSOLE_BYTES: usize = 16 * 1024;
-
 string_enum! {
     /// What became of the clone, in its host's words.
     pub enum TrialEnd {
@@ -134,6 +132,65 @@ pub fn yields_to_pass(pass_s: i64, stop_in_s: i64) -> bool {
     pass_s > SMALL_PASS_S || stop_in_s <= NEAR_THE_STOP_S
 }
 
+/// How a move stands that is not to stop before it was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// A trial begins as soon as one may.
+    ToTry,
+    AtWork,
+    /// It came up, and its trial was over then: nothing more keeps it from its stop.
+    CameUp(Time),
+    /// It did not come up, or could not be tried: it waits for its member's word.
+    Failed,
+}
+
+/// Trials that were broken off say nothing: so many follow each other by themselves.
+const FIRST_TRIES: usize = 3;
+
+/// By its trials, the newest first, each with its end. Those that ended up to `since` do not count: they were of another try, or
+/// another is wanted.
+pub fn first(since: Time, trials: impl IntoIterator<Item = (TrialState, Option<Time>)>) -> First {
+    let mut broken_off = 0;
+    for (state, ended) in trials {
+        match ended {
+            Some(at) if at <= since => break,
+            Some(at) if state == TrialState::CameUp => return First::CameUp(at),
+            Some(_) if state == TrialState::BrokenOff => broken_off += 1,
+            Some(_) => return First::Failed,
+            None => return First::AtWork,
+        }
+    }
+    if broken_off < FIRST_TRIES {
+        First::ToTry
+    } else {
+        First::Failed
+    }
+}
+
+/// What a trial takes besides its guest's time, in seconds: its order, and its end.
+const AROUND_S: i64 = 120;
+
+/// How much longer before its stop a move begins that is tried first. `copy_s`: what copying it takes, as its copies are once
+/// more where they cannot be cloned.
+pub fn takes_s(copy_s: i64, is_cloned: bool) -> i64 {
+    let copy_s = if is_cloned { 0 } else { copy_s };
+    i64::from(LIMIT_S)
+        .saturating_add(AROUND_S)
+        .saturating_add(copy_s)
+}
+
+/// One that was asked for then is over by this moment, or it is ended: whatever its host is at, nothing waits for it for ever.
+pub fn over_by(asked: Time, copy_s: i64) -> Time {
+    asked.plus_s(takes_s(copy_s.max(0).saturating_mul(2), false).saturating_mul(2))
+}
+
+/// It came up when it was tried first, and that took its time: one that is to stop as soon as it can copies what has changed
+/// meanwhile before that, so that it is not off for longer.
+pub fn copies_first(of: InStep, came_up: Time, chosen: Option<Time>, now: Time) -> bool {
+    let is_kept = chosen.is_none_or(|at| now > at.plus_s(hold::ON_TIME_S));
+    is_kept && came_up > of.since && (of.in_pass || hold::is_worth_a_pass(of, now))
+}
+
 /// What init says when all that it was to start is started.
 const INITS_WORD: [&str; 6] = [
     "reached target multi-user",
@@ -171,18 +228,6 @@ pub fn came_up(console: &str, run_level: RunLevel) -> bool {
     })
 }
 
-/// The end of a console, as much of it as is kept: whole lines where they are short enough.
-pub fn console_end(text: &str) -> &str {
-    let from = text.len().saturating_sub(CONSOLE_BYTES);
-    let from = (from..text.len()).find(|at| text.is_char_boundary(*at));
-    let text = text.get(from.unwrap_or(text.len())..).unwrap_or_default();
-    let lines = text.trim_end().rmatch_indices('\n');
-    match lines.map(|(at, _)| at).nth(CONSOLE_LINES - 1) {
-        Some(at) => text.get(at + 1..).unwrap_or_default(),
-        None => text,
-    }
-}
-
 /// Its last words, for a line of the log.
 pub fn last_line(console: &str) -> &str {
     let mut lines = console.lines().rev().map(str::trim);
@@ -190,7 +235,6 @@ pub fn last_line(console: &str) -> &str {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::domain::string_enum::StringEnum;
@@ -238,6 +282,87 @@ mod tests {
         assert_eq!(no(copying), NotNow::Copying);
         assert_eq!(no(cancelled), NotNow::Cancelled);
         assert_eq!(no(older), NotNow::OlderAgent);
+    }
+
+    fn at(seconds: i64) -> Time {
+        Time::new(chrono::DateTime::UNIX_EPOCH).plus_s(seconds)
+    }
+
+    #[test]
+    fn a_move_that_is_tried_first_stops_after_a_clone_of_it_came_up() {
+        use TrialState as T;
+        let of = |trials: &[(TrialState, Option<i64>)]| {
+            let trials = trials.iter().map(|(state, end)| (*state, end.map(at)));
+            first(at(100), trials)
+        };
+        assert_eq!(of(&[]), First::ToTry);
+        assert_eq!(
+            of(&[(T::CameUp, Some(100))]),
+            First::ToTry,
+            "another is wanted"
+        );
+        for state in TrialState::ALL {
+            let stands = match state {
+                T::Asked | T::Running => of(&[(*state, None), (T::Stopped, Some(150))]),
+                ended => of(&[(*ended, Some(150))]),
+            };
+            let should = match state {
+                T::Asked | T::Running => First::AtWork,
+                T::CameUp => First::CameUp(at(150)),
+                T::Stopped | T::Silent | T::NotTried => First::Failed,
+                T::BrokenOff => First::ToTry,
+            };
+            assert_eq!(stands, should, "{state}");
+        }
+        let broken = |at| (T::BrokenOff, Some(at));
+        assert_eq!(of(&[broken(140), (T::Stopped, Some(130))]), First::Failed);
+        assert_eq!(
+            of(&[broken(140), (T::CameUp, Some(130))]),
+            First::CameUp(at(130))
+        );
+        assert_eq!(of(&[broken(140), broken(130), broken(90)]), First::ToTry);
+        assert_eq!(of(&[broken(140), broken(130), broken(120)]), First::Failed);
+        assert_eq!(
+            of(&[(T::Stopped, Some(140)), (T::CameUp, Some(130))]),
+            First::Failed
+        );
+    }
+
+    #[test]
+    fn a_trial_takes_its_time_and_no_more() {
+        assert_eq!(takes_s(3600, true), 420);
+        assert_eq!(takes_s(3600, false), 4020);
+        assert_eq!(over_by(at(0), 0), at(840));
+        assert_eq!(over_by(at(0), 3600), at(840 + 4 * 3600));
+        assert!(over_by(at(0), 3600) > at(takes_s(3600, false)));
+    }
+
+    #[test]
+    fn what_changed_while_it_was_tried_is_copied_before_a_stop_that_has_no_time() {
+        let of = |since, in_pass| InStep {
+            since: at(since),
+            pass_s: 10,
+            changed_b_s: 0,
+            in_pass,
+        };
+        assert!(copies_first(of(0, false), at(200), None, at(201)));
+        assert!(copies_first(of(0, true), at(200), None, at(201)));
+        assert!(
+            !copies_first(of(205, false), at(200), None, at(300)),
+            "done"
+        );
+        assert!(
+            !copies_first(of(180, false), at(200), None, at(201)),
+            "too little for a pass"
+        );
+        assert!(
+            !copies_first(of(0, false), at(200), Some(at(150)), at(201)),
+            "in time"
+        );
+        assert!(
+            copies_first(of(0, false), at(220), Some(at(150)), at(221)),
+            "late already"
+        );
     }
 
     #[test]
@@ -294,15 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_console_is_its_bounded_end() {
-        assert_eq!(console_end(""), "");
-        assert_eq!(console_end("one\ntwo"), "one\ntwo");
-        let many: Vec<String> = (0..300).map(|at| format!("line {at}")).collect();
-        let end = console_end(&many.join("\n")).to_owned();
-        assert_eq!(end.lines().count(), CONSOLE_LINES);
-        assert!(end.starts_with("line 200\n") && end.ends_with("line 299"));
-        let long = "é".repeat(CONSOLE_BYTES);
-        assert!(console_end(&long).len() <= CONSOLE_BYTES);
+    fn its_last_words_are_those_of_its_last_line_that_says_something() {
         assert_eq!(last_line("a\n b \n\n"), "b");
         assert_eq!(last_line("\n"), "");
     }

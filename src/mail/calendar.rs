@@ -101,7 +101,6 @@ pub fn file(of: &Appointment<'_>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use chrono::TimeZone;

@@ -14,8 +14,12 @@ pub struct Facts {
     pub programme: String,
     /// Who is spoken to.
     pub member: String,
+    /// They have no account, and so no Linodes: they begin at staff's dashboard.
+    pub only_staff: bool,
     /// The Linode's label.
     pub linode: String,
+    /// Labels of many, a line each.
+    pub linodes: String,
     pub linode_id: Option<LinodeId>,
     pub migration_id: Option<MigrationId>,
     pub from_host: String,
@@ -56,6 +60,8 @@ pub struct Facts {
 /// What a mail about a move off a host says besides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MoveOff {
+    /// Of many Linodes, by one mail.
+    pub many: bool,
     /// The mail is about such a move.
     pub is: bool,
     /// It will not be: staff have called it off.
@@ -128,10 +134,11 @@ impl std::fmt::Debug for ResetToken {
     }
 }
 
-/// Deep links. One whose id is not known leads to the member's list of Linodes.
+/// Deep links. One whose id is not known leads to where its reader begins.
 impl Facts {
     pub fn home(&self) -> String {
-        format!("{}/members/", self.base_url)
+        let begin = if self.only_staff { "staff" } else { "members" };
+        format!("{}/{begin}/", self.base_url)
     }
 
     pub fn registration_link(&self) -> String {
@@ -187,6 +194,10 @@ impl Facts {
         format!("{}/password/forgot", self.base_url)
     }
 
+    pub fn linode_lines(&self) -> Vec<&str> {
+        self.linodes.lines().collect()
+    }
+
     /// The reason's lines, for templates that set each one apart.
     pub fn reason_lines(&self) -> Vec<&str> {
         self.reason.lines().collect()
@@ -198,7 +209,9 @@ impl Facts {
             base_url: one_line(self.base_url.trim_end_matches('/')),
             programme: one_line(&self.programme),
             member: one_line(&self.member),
+            only_staff: self.only_staff,
             linode: one_line(&self.linode),
+            linodes: paragraph(&self.linodes),
             linode_id: self.linode_id,
             migration_id: self.migration_id,
             from_host: one_line(&self.from_host),

@@ -56,11 +56,16 @@ templates! {
     UnscheduledText "mail/unscheduled.txt", UnscheduledHtml "mail/unscheduled.html";
     CheckFailedText "mail/check_failed.txt", CheckFailedHtml "mail/check_failed.html";
     LateText "mail/late.txt", LateHtml "mail/late.html";
+    TriedFirstText "mail/tried_first.txt", TriedFirstHtml "mail/tried_first.html";
     TimeReminderText "mail/time_reminder.txt", TimeReminderHtml "mail/time_reminder.html";
     OfferReminderText "mail/offer_reminder.txt", OfferReminderHtml "mail/offer_reminder.html";
     PasswordChangedText "mail/password_changed.txt", PasswordChangedHtml "mail/password_changed.html";
     TokenMadeText "mail/token_made.txt", TokenMadeHtml "mail/token_made.html";
+    RoleChangedText "mail/role_changed.txt", RoleChangedHtml "mail/role_changed.html";
+    SecondFactorText "mail/second_factor.txt", SecondFactorHtml "mail/second_factor.html";
     EvacuationText "mail/evacuation.txt", EvacuationHtml "mail/evacuation.html";
+    BatchText "mail/batch.txt", BatchHtml "mail/batch.html";
+    CalledOffText "mail/called_off.txt", CalledOffHtml "mail/called_off.html";
     BugOpenedText "mail/bug_opened.txt", BugOpenedHtml "mail/bug_opened.html";
     BugReplyText "mail/bug_reply.txt", BugReplyHtml "mail/bug_reply.html";
     BugStateText "mail/bug_state.txt", BugStateHtml "mail/bug_state.html";
@@ -104,11 +109,16 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::Unscheduled => both!(UnscheduledText, UnscheduledHtml),
         MailKind::CheckFailed => both!(CheckFailedText, CheckFailedHtml),
         MailKind::Late => both!(LateText, LateHtml),
+        MailKind::TriedFirst => both!(TriedFirstText, TriedFirstHtml),
         MailKind::TimeReminder => both!(TimeReminderText, TimeReminderHtml),
         MailKind::OfferReminder => both!(OfferReminderText, OfferReminderHtml),
         MailKind::PasswordChanged => both!(PasswordChangedText, PasswordChangedHtml),
         MailKind::TokenMade => both!(TokenMadeText, TokenMadeHtml),
+        MailKind::RoleChanged => both!(RoleChangedText, RoleChangedHtml),
+        MailKind::SecondFactor => both!(SecondFactorText, SecondFactorHtml),
         MailKind::Evacuation => both!(EvacuationText, EvacuationHtml),
+        MailKind::Batch => both!(BatchText, BatchHtml),
+        MailKind::CalledOff => both!(CalledOffText, CalledOffHtml),
         MailKind::BugOpened => both!(BugOpenedText, BugOpenedHtml),
         MailKind::BugReply => both!(BugReplyText, BugReplyHtml),
         MailKind::BugState => both!(BugStateText, BugStateHtml),
@@ -141,6 +151,12 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         }
         MailKind::CheckFailed => format!("{linode}: a check failed after the move"),
         MailKind::Late => format!("{linode}: not in step at the time you chose"),
+        MailKind::TriedFirst if f.move_off.is => {
+            format!("{linode}: did not come up when it was tried on its new host")
+        }
+        MailKind::TriedFirst => {
+            format!("{linode}: not stopped, it did not come up when it was tried")
+        }
         MailKind::Started => format!("{linode}: migration started"),
         MailKind::Finished => format!("{linode}: migration finished"),
         MailKind::Failed => format!("{linode}: migration failed, your Linode stays where it was"),
@@ -155,6 +171,8 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::OfferReminder => format!("{linode}: the offer to migrate ends soon"),
         MailKind::PasswordChanged => "Your password was changed".to_owned(),
         MailKind::TokenMade => "An API token was made for your account".to_owned(),
+        MailKind::RoleChanged => "Your role among the staff is changed".to_owned(),
+        MailKind::SecondFactor => "Your second factor for signing in".to_owned(),
         MailKind::Evacuation if f.move_off.called_off => {
             format!("{linode}: will not be moved to another host")
         }
@@ -162,7 +180,10 @@ fn subject(kind: MailKind, f: &Facts) -> String {
             format!("{linode}: will be moved to another host")
         }
         MailKind::Evacuation => format!("{linode}: will be moved to another host on {}", f.when),
-        MailKind::BugOpened | MailKind::BugReply | MailKind::AuditHead => f.board.title.clone(),
+        MailKind::CalledOff => format!("{linode}: our staff have called its move off"),
+        MailKind::Batch | MailKind::BugOpened | MailKind::BugReply | MailKind::AuditHead => {
+            f.board.title.clone()
+        }
         MailKind::StaffNeeded => f.board.title.chars().take(150).collect(),
         MailKind::BugState => format!("{}: {}", f.board.title, f.reason),
         MailKind::QuestionAnswered => "Your question is answered".to_owned(),

@@ -1,5 +1,4 @@
 //! Every mail as its reader gets it, and what hostile names do to it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use chrono::{TimeZone, Utc};
 
@@ -19,7 +18,12 @@ fn facts(kind: MailKind) -> Facts {
         base_url: "https://manager.example.com".into(),
         programme: "Xen Public Beta".into(),
         member: "Ada Lovelace".into(),
+        only_staff: false,
         linode: "web-01".into(),
+        linodes: match kind {
+            MailKind::Batch => "web-01\nweb-02\nold <mail>".into(),
+            _ => String::new(),
+        },
         linode_id: Some(LinodeId(17)),
         migration_id: Some(MigrationId(4)),
         from_host: from.into(),
@@ -37,6 +41,7 @@ fn facts(kind: MailKind) -> Facts {
         move_off: MoveOff::default(),
         checks: match kind {
             MailKind::CheckFailed => AfterCheck::Told.told("Kernel alive\nhttpd: cannot bind <80>"),
+            MailKind::TriedFirst => AfterCheck::Told.told("VFS: Cannot open root device\nKernel panic"),
             _ => CheckFacts::default(),
         },
         reason: match kind {
@@ -44,10 +49,15 @@ fn facts(kind: MailKind) -> Facts {
             MailKind::Declined => {
                 "Its plan is not part of the beta yet.\nPlease register again in January.".into()
             }
+            MailKind::TriedFirst => "Tried there: it stopped by itself after 12 s, with: Kernel panic".into(),
             MailKind::TokenMade => "backups (may read)".into(),
+            MailKind::SecondFactor => "It was turned on: signing in takes a code from now on.".into(),
+            MailKind::RoleChanged => "support: registrations and offers, bugs, the FAQ".into(),
             MailKind::Failed => {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
+            MailKind::Batch => "Their plan is not part of the beta yet.".into(),
+            MailKind::CalledOff => "The host is taken for repairs.\nWe find another place for it.".into(),
             MailKind::Evacuation => "A disk of the host begins to fail.".into(),
             MailKind::StaffNeeded => "web is held: two hosts say that they own it\nxen3 gets no work: its ledger turned up on another machine.".into(),
             MailKind::AuditHead => format!("k1:{}", "8e".repeat(32)),
@@ -70,6 +80,11 @@ fn board(kind: MailKind) -> Board {
         MailKind::QuestionAnswered => Board {
             title: "May I use NPTL?".into(),
             path: "/members/faq/may-i-use-nptl".into(),
+            ..Board::default()
+        },
+        MailKind::Batch => Board {
+            title: "3 registrations are declined".into(),
+            path: "/members/xenbeta".into(),
             ..Board::default()
         },
         MailKind::StaffNeeded => Board {

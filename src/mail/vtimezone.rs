@@ -82,7 +82,6 @@ pub(super) fn component(zone: Tz, around: DateTime<Utc>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 
 use super::db::{Both, Db};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{alerts, holds, hosts, jobs, joint_acts, linodes, migrations, portal};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, JointActId, LinodeId, MigrationId};
@@ -39,7 +39,7 @@ impl Alert {
 }
 
 /// What has stood since `since`, of what may put itself right; and at once, what does not.
-pub fn standing(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
+pub fn standing(conn: &mut Db, since: Time) -> Result<Vec<Alert>> {
     let mut all = of_portal(conn, since)?;
     all.extend(of_holds(conn, since)?);
     all.extend(of_ledgers(conn)?);
@@ -48,7 +48,7 @@ pub fn standing(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
     Ok(all)
 }
 
-fn of_portal(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
+fn of_portal(conn: &mut Db, since: Time) -> Result<Vec<Alert>> {
     let (recovery, jump): (Option<Time>, Option<i64>) = portal::table
         .find(1_i64)
         .select((portal::recovery_since, portal::clock_jump_s))
@@ -67,7 +67,7 @@ fn of_portal(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
     Ok(all)
 }
 
-fn of_holds(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
+fn of_holds(conn: &mut Db, since: Time) -> Result<Vec<Alert>> {
     let held: Vec<(LinodeId, String, String)> = holds::table
         .inner_join(linodes::table)
         .filter(holds::since.le(since))
@@ -84,7 +84,7 @@ fn of_holds(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
         .collect())
 }
 
-fn of_ledgers(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
+fn of_ledgers(conn: &mut Db) -> Result<Vec<Alert>> {
     let faults: Vec<(HostId, String, String)> = hosts::table
         .filter(hosts::ledger_fault.ne(""))
         .filter(hosts::state.ne(HostState::Quarantined))
@@ -101,7 +101,7 @@ fn of_ledgers(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
         .collect())
 }
 
-fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
+fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>> {
     let asked: Vec<(JointActId, JointKind, HostId, String)> = joint_acts::table
         .inner_join(hosts::table)
         .filter(joint_acts::state.eq(JointState::Asked))
@@ -124,7 +124,7 @@ fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
 }
 
 /// Moves that stand because their step's job failed for good.
-fn of_steps(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
+fn of_steps(conn: &mut Db) -> Result<Vec<Alert>> {
     let stuck: Vec<(JobId, MigrationId, String)> = migrations::table
         .inner_join(linodes::table)
         .inner_join(jobs::table.on(migrations::step_job_id.eq(jobs::id.nullable())))
@@ -145,13 +145,13 @@ fn of_steps(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
 }
 
 /// Those that staff were told of.
-pub fn told(conn: &mut Db) -> Result<HashSet<String>, StoreError> {
+pub fn told(conn: &mut Db) -> Result<HashSet<String>> {
     let ids: Vec<String> = alerts::table.select(alerts::id).load(conn)?;
     Ok(ids.into_iter().collect())
 }
 
 /// `false` if another portal has told them.
-pub fn tell(conn: &mut Db, id: &str, now: Time) -> Result<bool, StoreError> {
+pub fn tell(conn: &mut Db, id: &str, now: Time) -> Result<bool> {
     let new = Both(
         diesel::insert_into(alerts::table)
             .values((alerts::id.eq(id), alerts::told_at.eq(now)))
@@ -161,7 +161,7 @@ pub fn tell(conn: &mut Db, id: &str, now: Time) -> Result<bool, StoreError> {
 }
 
 /// They stand no more.
-pub fn forget(conn: &mut Db, ids: &[String]) -> Result<(), StoreError> {
+pub fn forget(conn: &mut Db, ids: &[String]) -> Result<()> {
     diesel::delete(alerts::table.filter(alerts::id.eq_any(ids.to_vec()))).execute(conn)?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, direct};
-use super::error::StoreError;
+use super::error::Result;
 use super::limit::Limit;
 use super::schema::{holds, hosts, joint_acts, portal};
 use crate::domain::host::HostState;
@@ -25,7 +25,7 @@ pub struct Attention {
     pub asked: Option<i64>,
 }
 
-pub fn get(conn: &mut Db) -> Result<Attention, StoreError> {
+pub fn get(conn: &mut Db) -> Result<Attention> {
     Ok(direct!(conn, |conn| portal::table
         .find(1_i64)
         .select((
@@ -54,7 +54,7 @@ pub struct Pause {
     pub held_since: Option<Time>,
 }
 
-pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause, StoreError> {
+pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause> {
     Ok(portal::table
         .find(1_i64)
         .select((

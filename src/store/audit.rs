@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 
 use super::db::Db;
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{audit_events, audit_head};
 use crate::domain::audit::Object;
 use crate::domain::ids::AuditId;
@@ -70,8 +70,8 @@ pub fn link(key: Option<&[u8; 32]>, previous: &str, entry: &Entry<'_>) -> String
     format!("{kind}{}", hasher.finalize().to_hex())
 }
 
-/// Appends to the chain. Takes the lock on its head, so do it late in the transaction.
-pub fn append(conn: &mut Db, key: Option<&[u8; 32]>, entry: &Entry<'_>) -> Result<(), StoreError> {
+/// Appends to the chain. Takes the lock on its head, which everybody waits for: the last thing in a transaction.
+pub fn append(conn: &mut Db, key: Option<&[u8; 32]>, entry: &Entry<'_>) -> Result<()> {
     let head = audit_head::table.find(1_i64).select(audit_head::hash);
     let previous: String = match conn {
         Db::Pg(pg) => head.for_update().get_result(pg)?,
@@ -97,7 +97,7 @@ pub fn append(conn: &mut Db, key: Option<&[u8; 32]>, entry: &Entry<'_>) -> Resul
 }
 
 /// Entries after `after`, in order.
-pub fn page(conn: &mut Db, after: AuditId, limit: i64) -> Result<Vec<AuditEvent>, StoreError> {
+pub fn page(conn: &mut Db, after: AuditId, limit: i64) -> Result<Vec<AuditEvent>> {
     Ok(audit_events::table
         .filter(audit_events::id.gt(after))
         .order(audit_events::id)
@@ -107,7 +107,7 @@ pub fn page(conn: &mut Db, after: AuditId, limit: i64) -> Result<Vec<AuditEvent>
 }
 
 /// The chain's last link, which is kept apart from the entries: a cut-off end shows too.
-pub fn head(conn: &mut Db) -> Result<String, StoreError> {
+pub fn head(conn: &mut Db) -> Result<String> {
     Ok(audit_head::table
         .find(1_i64)
         .select(audit_head::hash)
@@ -115,7 +115,7 @@ pub fn head(conn: &mut Db) -> Result<String, StoreError> {
 }
 
 /// The newest entry; none is made until this transaction ends.
-pub fn newest(conn: &mut Db) -> Result<Option<AuditEvent>, StoreError> {
+pub fn newest(conn: &mut Db) -> Result<Option<AuditEvent>> {
     if let Db::Pg(pg) = conn {
         let head = audit_head::table.find(1_i64).select(audit_head::hash);
         head.for_update().get_result::<String>(pg)?;
@@ -123,9 +123,7 @@ pub fn newest(conn: &mut Db) -> Result<Option<AuditEvent>, StoreError> {
     Ok(audit_events::table
         .order(audit_events::id.desc())
         .select(AuditEvent::as_select())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 /// Which entries a list or an export shows; texts are compared whole.
@@ -150,7 +148,7 @@ pub fn list(
     filter: &TrailFilter,
     before: Option<AuditId>,
     limit: i64,
-) -> Result<Vec<AuditEvent>, StoreError> {
+) -> Result<Vec<AuditEvent>> {
     let mut query = audit_events::table
         .select(AuditEvent::as_select())
         .order(audit_events::id.desc())
@@ -192,7 +190,7 @@ pub struct AuditRow {
 }
 
 /// About one thing and its parts, newest first, at most 200.
-pub fn audit_of(conn: &mut Db, object: Object<'_>) -> Result<Vec<AuditRow>, StoreError> {
+pub fn audit_of(conn: &mut Db, object: Object<'_>) -> Result<Vec<AuditRow>> {
     Ok(audit_events::table
         .filter(audit_events::subject.eq(object.to_string()))
         .order(audit_events::id.desc())

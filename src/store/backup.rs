@@ -5,10 +5,10 @@ use diesel::sql_types::Text;
 use percent_encoding::percent_decode_str;
 
 use super::db::{Database, Db, Target};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 
 /// Writes all of the database as of one moment into `path`, which is missing or empty. Readers and writers go on.
-pub fn copy_sqlite(database: &Database, path: &str) -> Result<(), StoreError> {
+pub fn copy_sqlite(database: &Database, path: &str) -> Result<()> {
     database.read(|conn| match conn {
         Db::Sqlite(lite) => {
             diesel::sql_query("VACUUM INTO ?")
@@ -23,7 +23,7 @@ pub fn copy_sqlite(database: &Database, path: &str) -> Result<(), StoreError> {
 }
 
 /// Is the SQLite database whole?
-pub fn check_sqlite(database: &Database) -> Result<(), StoreError> {
+pub fn check_sqlite(database: &Database) -> Result<()> {
     #[derive(QueryableByName)]
     struct Check {
         #[diesel(sql_type = Text)]
@@ -43,7 +43,7 @@ pub fn check_sqlite(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Everything that the SQLite database was told is in its own file: its write-ahead log can go.
-pub fn settle_sqlite(database: &Database) -> Result<(), StoreError> {
+pub fn settle_sqlite(database: &Database) -> Result<()> {
     #[derive(QueryableByName)]
     struct Checkpoint {
         #[diesel(sql_type = diesel::sql_types::Integer)]
@@ -64,7 +64,7 @@ pub fn settle_sqlite(database: &Database) -> Result<(), StoreError> {
 }
 
 /// How many others are connected to the PostgreSQL database.
-pub fn other_sessions(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn other_sessions(conn: &mut Db) -> Result<i64> {
     #[derive(QueryableByName)]
     struct Count {
         #[diesel(sql_type = diesel::sql_types::BigInt)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 
 use super::db::Db;
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{kernels, plans};
 use crate::domain::ids::PlanId;
 use crate::domain::linode::{KernelFamily, translate};
@@ -17,6 +17,7 @@ pub struct Plan {
     pub id: PlanId,
     pub label: String,
     pub ram_mb: i64,
+    pub disk_mb: i64,
     pub vcpus: i32,
     pub cpu_weight: i64,
 }
@@ -31,14 +32,14 @@ pub struct Kernel {
     pub maps_to: Option<String>,
 }
 
-pub fn plans(conn: &mut Db) -> Result<Vec<Plan>, StoreError> {
+pub fn plans(conn: &mut Db) -> Result<Vec<Plan>> {
     Ok(plans::table
         .order((plans::ram_mb, plans::id))
         .select(Plan::as_select())
         .load(conn)?)
 }
 
-pub fn plan(conn: &mut Db, id: PlanId) -> Result<Plan, StoreError> {
+pub fn plan(conn: &mut Db, id: PlanId) -> Result<Plan> {
     Ok(plans::table
         .find(id)
         .select(Plan::as_select())
@@ -46,7 +47,7 @@ pub fn plan(conn: &mut Db, id: PlanId) -> Result<Plan, StoreError> {
 }
 
 /// All kernels, by id, as the translation of config profiles wants them.
-pub fn kernels(conn: &mut Db) -> Result<BTreeMap<String, translate::Kernel>, StoreError> {
+pub fn kernels(conn: &mut Db) -> Result<BTreeMap<String, translate::Kernel>> {
     let rows: Vec<Kernel> = kernels::table.select(Kernel::as_select()).load(conn)?;
     Ok(rows
         .into_iter()

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 
 #[derive(diesel::MultiConnection)]
 pub enum Db {
@@ -22,7 +22,7 @@ pub enum Target {
 }
 
 impl Target {
-    pub fn parse(url: &str) -> Result<Self, StoreError> {
+    pub fn parse(url: &str) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgresql(url.to_owned()));
         }
@@ -112,7 +112,7 @@ pub(super) struct Pooled {
 
 impl Pooled {
     /// Asks its server whether it takes writes, if the last answer is older than this.
-    pub(super) fn ask(&mut self, older: Duration) -> Result<(), StoreError> {
+    pub(super) fn ask(&mut self, older: Duration) -> Result<()> {
         if let Db::Pg(pg) = &mut self.db
             && self.purpose == Purpose::Requests
             && self.asked.is_none_or(|asked| asked.elapsed() > older)
@@ -130,7 +130,7 @@ diesel::define_sql_function! {
 
 /// Refuses a server that takes no writes: a standby, or what was the primary until just now. Said so that the statement is
 /// kept prepared: every write asks it.
-pub(super) fn takes_writes(pg: &mut diesel::PgConnection) -> Result<(), StoreError> {
+pub(super) fn takes_writes(pg: &mut diesel::PgConnection) -> Result<()> {
     let read_only: String =
         diesel::select(current_setting("transaction_read_only")).get_result(pg)?;
     if read_only == "on" {

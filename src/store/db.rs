@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::connect::{Manager, Purpose};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::ownership::mark_file::MarkFile;
 use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
@@ -45,15 +45,11 @@ pub struct Database {
 
 impl Database {
     /// Opens the database whatever its schema, for `xenbeta schema`.
-    pub fn open_any_schema(url: &str, connections: u32) -> Result<Self, StoreError> {
+    pub fn open_any_schema(url: &str, connections: u32) -> Result<Self> {
         Self::open_for(url, connections, Purpose::Commands)
     }
 
-    pub(super) fn open_for(
-        url: &str,
-        connections: u32,
-        purpose: Purpose,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn open_for(url: &str, connections: u32, purpose: Purpose) -> Result<Self> {
         let target = Target::parse(url)?;
         // The first connection is made by hand: a pool would hide why it failed behind a time-out.
         let first = Manager(target.clone(), purpose)
@@ -93,7 +89,7 @@ impl Database {
     }
 
     /// A connection whose server said just now that it takes writes; those that say otherwise leave the pool.
-    fn for_writes(&self, patience: Duration) -> Result<PooledConnection<Manager>, StoreError> {
+    fn for_writes(&self, patience: Duration) -> Result<PooledConnection<Manager>> {
         let begun = Instant::now();
         loop {
             let mut conn = self
@@ -202,7 +198,7 @@ fn transaction<T, E: From<StoreError>>(
 }
 
 /// Tells `wake` to those who wait for it, here and in other portals, if and when the current transaction commits.
-pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<(), StoreError> {
+pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<()> {
     if let Db::Pg(pg) = conn {
         diesel::sql_query("SELECT pg_notify($1, $2)")
             .bind::<diesel::sql_types::Text, _>(super::wake::CHANNEL)
@@ -219,7 +215,7 @@ pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<(), StoreError> {
 }
 
 /// The lock of this name, which goes with the transaction. SQLite has one writer anyway.
-pub(super) fn lock_named(conn: &mut Db, name: [u8; 4]) -> Result<(), StoreError> {
+pub(super) fn lock_named(conn: &mut Db, name: [u8; 4]) -> Result<()> {
     if let Db::Pg(pg) = conn {
         let key = u32::from_be_bytes(name);
         pg.batch_execute(&format!("SELECT pg_advisory_xact_lock({key})"))?;
@@ -228,14 +224,12 @@ pub(super) fn lock_named(conn: &mut Db, name: [u8; 4]) -> Result<(), StoreError>
 }
 
 /// Only one transaction at a time schedules; the lock goes with the transaction. SQLite has one writer anyway.
-pub fn lock_scheduler(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock_scheduler(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xens")
 }
 
 /// Runs pending schema migrations under a lock, so that two portals starting at once do not both try.
-pub(super) fn run_migrations(conn: &mut Db) -> Result<usize, StoreError> {
-    let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Schema(error.to_string());
+pub(super) fn run_migrations(conn: &mut Db) -> Result<usize> {
     Ok(match conn {
         Db::Pg(pg) => {
             // "xenb" in ASCII; any constant of our own will do.
@@ -246,9 +240,23 @@ pub(super) fn run_migrations(conn: &mut Db) -> Result<usize, StoreError> {
                 .map(|versions| versions.len());
             pg.batch_execute("SELECT pg_advisory_unlock(2019913314)")
                 .map_err(StoreError::from)?;
-            done.map_err(failed)?
+            done.map_err(|error| schema_failed(&error.to_string()))?
         }
-        Db::Sqlite(lite) => lite.run_pending_migrations(SQLITE).map_err(failed)?.len(),
+        Db::Sqlite(lite) => lite
+            .run_pending_migrations(SQLITE)
+            .map_err(|error| schema_failed(&error.to_string()))?
+            .len(),
+    })
+}
+
+/// What it failed of, with what to do where that is for another administrator.
+fn schema_failed(error: &str) -> StoreError {
+    StoreError::Schema(if error.contains("pg_trgm") {
+        format!(
+            "PostgreSQL's extension pg_trgm, by which names are found, could not be added ({error}). Install PostgreSQL's contrib modules on its server, or have its administrator run `CREATE EXTENSION pg_trgm` in this database; then run `xenbeta schema up` again. Nothing of this schema migration was kept."
+        )
+    } else {
+        error.to_owned()
     })
 }
 
@@ -306,4 +314,24 @@ pub(in crate::store) type Columns<T> = <T as Selectable<MultiBackend>>::SelectEx
 /// The columns of a model, where `as_select()` and `as_returning()` are tied to one database.
 pub fn columns<T: Selectable<MultiBackend>>() -> Columns<T> {
     T::construct_selection()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_extension_is_told_with_what_to_do() {
+        for said in [
+            "Failed to run 00000000000032_lists with: could not open extension control file \"/usr/share/postgresql/15/extension/pg_trgm.control\": No such file or directory",
+            "Failed to run 00000000000032_lists with: permission denied to create extension \"pg_trgm\"",
+        ] {
+            let told = schema_failed(said).to_string();
+            assert!(
+                told.contains(said) && told.contains("CREATE EXTENSION pg_trgm"),
+                "{told}"
+            );
+        }
+        assert_eq!(schema_failed("disk full").to_string(), "disk full");
+    }
 }

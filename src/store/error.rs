@@ -1,5 +1,8 @@
 //! What can go wrong with the database.
 
+/// What comes of every query.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("database: {0}")]

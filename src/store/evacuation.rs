@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::graduation::{self, Row, Which};
 use super::migration::{Migration, NewMigration};
 use super::schema::{linodes, migrations};
@@ -17,11 +17,7 @@ use crate::domain::time::Time;
 use crate::store::limit::Limit;
 
 /// The Linodes on this host, or those of `only` that are.
-pub fn residents(
-    conn: &mut Db,
-    host: HostId,
-    only: Option<&[LinodeId]>,
-) -> Result<Vec<Candidate>, StoreError> {
+pub fn residents(conn: &mut Db, host: HostId, only: Option<&[LinodeId]>) -> Result<Vec<Candidate>> {
     let which = only.map_or(Which::On(host), |ids| Which::TheseOn(host, ids));
     Ok(graduation::rows(conn, which)?
         .into_iter()
@@ -62,7 +58,7 @@ fn stands(row: &Row) -> Stands {
 }
 
 /// Has it been moved off this host by staff, so that asking for that again is asking for what is done?
-pub fn was_moved_off(conn: &mut Db, host: HostId, linode: LinodeId) -> Result<bool, StoreError> {
+pub fn was_moved_off(conn: &mut Db, host: HostId, linode: LinodeId) -> Result<bool> {
     let moved = [MigrationState::Finished, MigrationState::Confirmed];
     let found = migrations::table
         .filter(migrations::linode_id.eq(linode))
@@ -79,7 +75,7 @@ pub fn insert(
     new: &NewMigration,
     reason: &str,
     times: Option<(Time, Time)>,
-) -> Result<Migration, StoreError> {
+) -> Result<Migration> {
     let (begins, at) = times.unzip();
     let remind_at = at.and_then(|at| time_reminder(at, new.offered_at));
     Ok(diesel::insert_into(migrations::table)
@@ -109,12 +105,7 @@ pub struct Progress {
     pub cancelled: i64,
 }
 
-pub fn progress(
-    conn: &mut Db,
-    host: HostId,
-    since: Time,
-    now: Time,
-) -> Result<Progress, StoreError> {
+pub fn progress(conn: &mut Db, host: HostId, since: Time, now: Time) -> Result<Progress> {
     use MigrationState as S;
     let counts: Vec<(S, i64)> = migrations::table
         .filter(migrations::kind.eq(MigrationKind::Evacuation))
@@ -160,7 +151,7 @@ pub struct Hanging {
     pub coming: i64,
 }
 
-pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging, StoreError> {
+pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging> {
     let open = MigrationState::those(migration::has_way_back);
     let (ways_back, until) = migrations::table
         .inner_join(linodes::table)

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{faq_entries, faq_questions};
 use super::search;
 use crate::domain::ids::{AccountId, FaqId, QuestionId, UserId};
@@ -41,7 +41,7 @@ pub const MOST_ENTRIES: i64 = 300;
 pub const NEARLY: usize = 270;
 
 /// The entries that stand, in order; those with all of the words if any are asked for.
-pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>, StoreError> {
+pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>> {
     let mut query = faq_entries::table
         .filter(faq_entries::retired_at.is_null())
         .order((faq_entries::position, faq_entries::id))
@@ -54,7 +54,7 @@ pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>, StoreError> {
 }
 
 /// Anchors and questions of the first entries, for a page that leads to them.
-pub fn first(conn: &mut Db, most: i64) -> Result<Vec<(String, String)>, StoreError> {
+pub fn first(conn: &mut Db, most: i64) -> Result<Vec<(String, String)>> {
     Ok(faq_entries::table
         .filter(faq_entries::retired_at.is_null())
         .order((faq_entries::position, faq_entries::id))
@@ -64,7 +64,7 @@ pub fn first(conn: &mut Db, most: i64) -> Result<Vec<(String, String)>, StoreErr
 }
 
 /// Entries that were retired, the newest first: at most 100.
-pub fn retired(conn: &mut Db) -> Result<Vec<Entry>, StoreError> {
+pub fn retired(conn: &mut Db) -> Result<Vec<Entry>> {
     Ok(faq_entries::table
         .filter(faq_entries::retired_at.is_not_null())
         .order(faq_entries::id.desc())
@@ -73,11 +73,11 @@ pub fn retired(conn: &mut Db) -> Result<Vec<Entry>, StoreError> {
         .load(conn)?)
 }
 
-pub fn entry(conn: &mut Db, id: FaqId) -> Result<Option<Entry>, StoreError> {
+pub fn entry(conn: &mut Db, id: FaqId) -> Result<Option<Entry>> {
     Ok(by_key!(conn, faq_entries, id, Entry))
 }
 
-pub fn slug_is_taken(conn: &mut Db, slug: &str) -> Result<bool, StoreError> {
+pub fn slug_is_taken(conn: &mut Db, slug: &str) -> Result<bool> {
     Ok(faq_entries::table
         .filter(faq_entries::slug.eq(slug))
         .count()
@@ -85,7 +85,7 @@ pub fn slug_is_taken(conn: &mut Db, slug: &str) -> Result<bool, StoreError> {
         > 0)
 }
 
-pub fn last_position(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn last_position(conn: &mut Db) -> Result<i64> {
     let last: Option<i64> = faq_entries::table
         .select(diesel::dsl::max(faq_entries::position))
         .at_most::<1>()
@@ -93,7 +93,7 @@ pub fn last_position(conn: &mut Db) -> Result<i64, StoreError> {
     Ok(last.unwrap_or(0))
 }
 
-pub fn insert(conn: &mut Db, new: &NewEntry<'_>) -> Result<Entry, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewEntry<'_>) -> Result<Entry> {
     Ok(diesel::insert_into(faq_entries::table)
         .values(new)
         .returning(columns::<Entry>())
@@ -111,12 +111,7 @@ pub struct EntryChange<'a> {
 }
 
 /// `false` if somebody changed it since it was at `version`.
-pub fn change(
-    conn: &mut Db,
-    id: FaqId,
-    version: i32,
-    to: &EntryChange<'_>,
-) -> Result<bool, StoreError> {
+pub fn change(conn: &mut Db, id: FaqId, version: i32, to: &EntryChange<'_>) -> Result<bool> {
     Ok(diesel::update(
         faq_entries::table
             .find(id)
@@ -127,14 +122,14 @@ pub fn change(
         == 1)
 }
 
-pub fn set_retired(conn: &mut Db, id: FaqId, at: Option<Time>) -> Result<(), StoreError> {
+pub fn set_retired(conn: &mut Db, id: FaqId, at: Option<Time>) -> Result<()> {
     diesel::update(faq_entries::table.find(id))
         .set(faq_entries::retired_at.eq(at))
         .execute(conn)?;
     Ok(())
 }
 
-pub fn set_position(conn: &mut Db, id: FaqId, position: i64) -> Result<(), StoreError> {
+pub fn set_position(conn: &mut Db, id: FaqId, position: i64) -> Result<()> {
     diesel::update(faq_entries::table.find(id))
         .set(faq_entries::position.eq(position))
         .execute(conn)?;
@@ -166,7 +161,7 @@ pub struct NewQuestion<'a> {
     pub asked_at: Time,
 }
 
-pub fn insert_question(conn: &mut Db, new: &NewQuestion<'_>) -> Result<QuestionId, StoreError> {
+pub fn insert_question(conn: &mut Db, new: &NewQuestion<'_>) -> Result<QuestionId> {
     Ok(diesel::insert_into(faq_questions::table)
         .values(new)
         .returning(faq_questions::id)
@@ -174,21 +169,15 @@ pub fn insert_question(conn: &mut Db, new: &NewQuestion<'_>) -> Result<QuestionI
 }
 
 /// What this form has asked already, if it was sent before.
-pub fn asked_once(
-    conn: &mut Db,
-    by: UserId,
-    once: &str,
-) -> Result<Option<(QuestionId, String)>, StoreError> {
+pub fn asked_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<(QuestionId, String)>> {
     Ok(faq_questions::table
         .filter(faq_questions::asked_by.eq(by))
         .filter(faq_questions::once.eq(once))
         .select((faq_questions::id, faq_questions::question))
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
-pub fn asked_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64, StoreError> {
+pub fn asked_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64> {
     Ok(faq_questions::table
         .filter(faq_questions::account_id.eq(account))
         .filter(faq_questions::asked_at.gt(since))
@@ -197,7 +186,7 @@ pub fn asked_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64
 }
 
 /// Takes the question's row lock on PostgreSQL; SQLite has one writer anyway.
-pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<(), StoreError> {
+pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<()> {
     if let Db::Pg(pg) = conn {
         faq_questions::table
             .find(id)
@@ -209,16 +198,12 @@ pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn question(conn: &mut Db, id: QuestionId) -> Result<Option<Question>, StoreError> {
+pub fn question(conn: &mut Db, id: QuestionId) -> Result<Option<Question>> {
     Ok(by_key!(conn, faq_questions, id, Question))
 }
 
 /// Questions that wait, oldest first; `after`: the key of the last row seen.
-pub fn open_questions(
-    conn: &mut Db,
-    after: QuestionId,
-    limit: i64,
-) -> Result<Vec<Question>, StoreError> {
+pub fn open_questions(conn: &mut Db, after: QuestionId, limit: i64) -> Result<Vec<Question>> {
     Ok(faq_questions::table
         .filter(faq_questions::state.eq("open"))
         .filter(faq_questions::id.gt(after))
@@ -228,7 +213,7 @@ pub fn open_questions(
         .load(conn)?)
 }
 
-pub fn count_open(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn count_open(conn: &mut Db) -> Result<i64> {
     Ok(faq_questions::table
         .filter(faq_questions::state.eq("open"))
         .count()
@@ -236,7 +221,7 @@ pub fn count_open(conn: &mut Db) -> Result<i64, StoreError> {
 }
 
 /// What someone asked, newest first: at most 20.
-pub fn questions_of(conn: &mut Db, user: UserId) -> Result<Vec<Question>, StoreError> {
+pub fn questions_of(conn: &mut Db, user: UserId) -> Result<Vec<Question>> {
     Ok(faq_questions::table
         .filter(faq_questions::asked_by.eq(user))
         .order(faq_questions::id.desc())
@@ -253,7 +238,7 @@ pub fn answer(
     private: Option<&str>,
     by: UserId,
     now: Time,
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let state = if entry.is_some() {
         "published"
     } else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use diesel::prelude::*;
 
 use super::db::Db;
-use super::error::StoreError;
+use super::error::Result;
 use super::host;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
@@ -76,7 +76,7 @@ type Columns = (
 );
 
 /// The Linodes in question, by id, with what they have and what has become of them.
-pub(super) fn rows(conn: &mut Db, which: Which<'_>) -> Result<Vec<Row>, StoreError> {
+pub(super) fn rows(conn: &mut Db, which: Which<'_>) -> Result<Vec<Row>> {
     let query = linodes::table
         .inner_join(hosts::table)
         .inner_join(plans::table)
@@ -118,7 +118,7 @@ pub(super) fn rows(conn: &mut Db, which: Which<'_>) -> Result<Vec<Row>, StoreErr
 }
 
 /// Linodes on Xen hosts that are not production, by id.
-pub fn fleet(conn: &mut Db, which: Which<'_>) -> Result<Vec<Candidate>, StoreError> {
+pub fn fleet(conn: &mut Db, which: Which<'_>) -> Result<Vec<Candidate>> {
     let rows = rows(conn, which)?;
     let registered = registered(conn, which)?;
     Ok(rows
@@ -193,7 +193,7 @@ fn stands(registration: Option<RegistrationId>, row: &Row) -> Stands {
     }
 }
 
-fn sizes(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, i64>, StoreError> {
+fn sizes(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, i64>> {
     let query = disks::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .select((disks::linode_id, disks::size_mb))
@@ -206,10 +206,7 @@ fn sizes(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, i64>, Stor
     Ok(sizes)
 }
 
-fn kernels(
-    conn: &mut Db,
-    which: Which<'_>,
-) -> Result<HashMap<LinodeId, BTreeSet<String>>, StoreError> {
+fn kernels(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, BTreeSet<String>>> {
     let query = config_profiles::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .select((config_profiles::linode_id, config_profiles::kernel_id))
@@ -223,10 +220,7 @@ fn kernels(
     Ok(kernels)
 }
 
-fn registered(
-    conn: &mut Db,
-    which: Which<'_>,
-) -> Result<HashMap<LinodeId, RegistrationId>, StoreError> {
+fn registered(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, RegistrationId>> {
     let query = registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(registrations::state.eq(RegistrationState::Approved))
@@ -237,7 +231,7 @@ fn registered(
     Ok(rows.into_iter().collect())
 }
 
-fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>, StoreError> {
+fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>> {
     let query = migrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .order(migrations::id.desc())
@@ -264,8 +258,8 @@ fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>
 }
 
 /// Every host as a place; `heard_since`: an agent heard of before this is silent.
-pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError> {
-    let asked = host::room::Asked {
+pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>> {
+    let asked = host::room::RoomQuery {
         heard_since,
         of: None,
     };
@@ -326,7 +320,7 @@ fn blocks_next() -> _ {
 }
 
 /// Linodes of the beta that wait for an offer to graduate: approved, with no move that lives or can still be taken back.
-pub fn count_ready(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn count_ready(conn: &mut Db) -> Result<i64> {
     let live = MigrationState::those(migration::is_live);
     let in_the_way = migrations::table
         .filter(migrations::linode_id.eq(registrations::linode_id))

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use diesel::prelude::*;
 
 use super::db::{Db, lock_named};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{
     accounts, config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, users,
 };
@@ -24,7 +24,7 @@ use crate::domain::time::Time;
 const BATCH: usize = 1000;
 
 /// One import at a time; the lock goes with the transaction. SQLite has one writer anyway.
-pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xeni")
 }
 
@@ -35,12 +35,12 @@ pub struct Place {
     pub host: HostId,
 }
 
-pub fn plan_ids(conn: &mut Db) -> Result<HashMap<String, PlanId>, StoreError> {
+pub fn plan_ids(conn: &mut Db) -> Result<HashMap<String, PlanId>> {
     let rows: Vec<(String, PlanId)> = plans::table.select((plans::label, plans::id)).load(conn)?;
     Ok(rows.into_iter().collect())
 }
 
-pub fn kernel_platforms(conn: &mut Db) -> Result<HashMap<String, Platform>, StoreError> {
+pub fn kernel_platforms(conn: &mut Db) -> Result<HashMap<String, Platform>> {
     let rows: Vec<(String, Platform)> = kernels::table
         .select((kernels::id, kernels::platform))
         .load(conn)?;
@@ -48,7 +48,7 @@ pub fn kernel_platforms(conn: &mut Db) -> Result<HashMap<String, Platform>, Stor
 }
 
 /// By name: id, platform, and whether an agent is enrolled.
-pub fn host_ids(conn: &mut Db) -> Result<HashMap<String, (HostId, Platform, bool)>, StoreError> {
+pub fn host_ids(conn: &mut Db) -> Result<HashMap<String, (HostId, Platform, bool)>> {
     let rows: Vec<(String, HostId, Platform, Option<String>)> = hosts::table
         .select((hosts::name, hosts::id, hosts::platform, hosts::fingerprint))
         .load(conn)?;
@@ -62,7 +62,7 @@ pub fn host_ids(conn: &mut Db) -> Result<HashMap<String, (HostId, Platform, bool
 fn for_keys<K, V, Out>(
     keys: &[K],
     mut query: impl FnMut(Vec<K>) -> QueryResult<Vec<(Out, V)>>,
-) -> Result<HashMap<Out, V>, StoreError>
+) -> Result<HashMap<Out, V>>
 where
     K: Clone,
     Out: Eq + Hash,
@@ -74,35 +74,57 @@ where
     Ok(found)
 }
 
-pub fn accounts_named(
-    conn: &mut Db,
-    names: &[String],
-) -> Result<HashMap<String, AccountId>, StoreError> {
-    for_keys(names, |some| {
-        accounts::table
-            .filter(accounts::name.eq_any(some))
-            .select((accounts::name, accounts::id))
-            .load(conn)
-    })
+/// Functions that say of many keys, some at a time, what stands in another column of the rows that have them.
+macro_rules! finds {
+    ($($(#[$doc:meta])* $name:ident: $table:ident.$key:ident, $keys:ty => $column:ident, $found:ty;)+) => { $(
+        $(#[$doc])*
+        pub fn $name(conn: &mut Db, keys: &[$keys]) -> Result<HashMap<$keys, $found>> {
+            for_keys(keys, |some| {
+                $table::table
+                    .filter($table::$key.eq_any(some))
+                    .select(($table::$key, $table::$column))
+                    .load(conn)
+            })
+        }
+    )+ };
 }
 
-/// The account of each user; `None` for staff without one.
-pub fn users_with(
-    conn: &mut Db,
-    emails: &[String],
-) -> Result<HashMap<String, Option<AccountId>>, StoreError> {
-    for_keys(emails, |some| {
-        users::table
-            .filter(users::email.eq_any(some))
-            .select((users::email, users::account_id))
-            .load(conn)
-    })
+finds! {
+    accounts_named: accounts.name, String => id, AccountId;
+    /// The account of each user; `None` for staff without one.
+    users_with: users.email, String => account_id, Option<AccountId>;
+    macs: linodes.mac, String => id, LinodeId;
+    /// The Linode of each disk.
+    disks_with: disks.id, DiskId => linode_id, LinodeId;
+    /// The Linode of each config profile.
+    configs_with: config_profiles.id, ConfigId => linode_id, LinodeId;
+    /// The Linode of each address.
+    addresses: ips.address, String => linode_id, LinodeId;
 }
 
-pub fn linodes_with(
-    conn: &mut Db,
-    ids: &[LinodeId],
-) -> Result<HashMap<LinodeId, Place>, StoreError> {
+/// Functions that say which labels are given within each of many owners, and to what.
+macro_rules! labels {
+    ($($name:ident: $table:ident by $owner:ident, $of:ty => $found:ty;)+) => { $(
+        pub fn $name(conn: &mut Db, of: &[$of]) -> Result<HashMap<($of, String), $found>> {
+            for_keys(of, |some| {
+                let rows: Vec<($of, String, $found)> = $table::table
+                    .filter($table::$owner.eq_any(some))
+                    .select(($table::$owner, $table::label, $table::id))
+                    .load(conn)?;
+                let rows = rows.into_iter();
+                Ok(rows.map(|(owner, label, id)| ((owner, label), id)).collect())
+            })
+        }
+    )+ };
+}
+
+labels! {
+    linode_labels: linodes by account_id, AccountId => LinodeId;
+    disk_labels: disks by linode_id, LinodeId => DiskId;
+    config_labels: config_profiles by linode_id, LinodeId => ConfigId;
+}
+
+pub fn linodes_with(conn: &mut Db, ids: &[LinodeId]) -> Result<HashMap<LinodeId, Place>> {
     for_keys(ids, |some| {
         let rows: Vec<(LinodeId, AccountId, HostId)> = linodes::table
             .filter(linodes::id.eq_any(some))
@@ -115,105 +137,8 @@ pub fn linodes_with(
     })
 }
 
-pub fn macs(conn: &mut Db, macs: &[String]) -> Result<HashMap<String, LinodeId>, StoreError> {
-    for_keys(macs, |some| {
-        linodes::table
-            .filter(linodes::mac.eq_any(some))
-            .select((linodes::mac, linodes::id))
-            .load(conn)
-    })
-}
-
-pub fn linode_labels(
-    conn: &mut Db,
-    of: &[AccountId],
-) -> Result<HashMap<(AccountId, String), LinodeId>, StoreError> {
-    for_keys(of, |some| {
-        let rows: Vec<(AccountId, String, LinodeId)> = linodes::table
-            .filter(linodes::account_id.eq_any(some))
-            .select((linodes::account_id, linodes::label, linodes::id))
-            .load(conn)?;
-        Ok(rows
-            .into_iter()
-            .map(|(account, label, id)| ((account, label), id))
-            .collect())
-    })
-}
-
-/// The Linode of each disk.
-pub fn disks_with(conn: &mut Db, ids: &[DiskId]) -> Result<HashMap<DiskId, LinodeId>, StoreError> {
-    for_keys(ids, |some| {
-        disks::table
-            .filter(disks::id.eq_any(some))
-            .select((disks::id, disks::linode_id))
-            .load(conn)
-    })
-}
-
-pub fn disk_labels(
-    conn: &mut Db,
-    of: &[LinodeId],
-) -> Result<HashMap<(LinodeId, String), DiskId>, StoreError> {
-    for_keys(of, |some| {
-        let rows: Vec<(LinodeId, String, DiskId)> = disks::table
-            .filter(disks::linode_id.eq_any(some))
-            .select((disks::linode_id, disks::label, disks::id))
-            .load(conn)?;
-        Ok(rows
-            .into_iter()
-            .map(|(l, label, id)| ((l, label), id))
-            .collect())
-    })
-}
-
-/// The Linode of each config profile.
-pub fn configs_with(
-    conn: &mut Db,
-    ids: &[ConfigId],
-) -> Result<HashMap<ConfigId, LinodeId>, StoreError> {
-    for_keys(ids, |some| {
-        config_profiles::table
-            .filter(config_profiles::id.eq_any(some))
-            .select((config_profiles::id, config_profiles::linode_id))
-            .load(conn)
-    })
-}
-
-pub fn config_labels(
-    conn: &mut Db,
-    of: &[LinodeId],
-) -> Result<HashMap<(LinodeId, String), ConfigId>, StoreError> {
-    for_keys(of, |some| {
-        let rows: Vec<(LinodeId, String, ConfigId)> = config_profiles::table
-            .filter(config_profiles::linode_id.eq_any(some))
-            .select((
-                config_profiles::linode_id,
-                config_profiles::label,
-                config_profiles::id,
-            ))
-            .load(conn)?;
-        Ok(rows
-            .into_iter()
-            .map(|(l, label, id)| ((l, label), id))
-            .collect())
-    })
-}
-
-/// The Linode of each address.
-pub fn addresses(
-    conn: &mut Db,
-    addresses: &[String],
-) -> Result<HashMap<String, LinodeId>, StoreError> {
-    for_keys(addresses, |some| {
-        ips::table
-            .filter(ips::address.eq_any(some))
-            .select((ips::address, ips::linode_id))
-            .load(conn)
-    })
-}
-
 /// Those of the Linodes that a migration holds at present, offers included.
-pub fn in_migration(conn: &mut Db, of: &[LinodeId]) -> Result<HashSet<LinodeId>, StoreError> {
+pub fn in_migration(conn: &mut Db, of: &[LinodeId]) -> Result<HashSet<LinodeId>> {
     let live = MigrationState::those(migration::is_live);
     let mut found = HashSet::new();
     for some in of.chunks(BATCH) {
@@ -339,7 +264,7 @@ pub struct NewIp<'a> {
 
 macro_rules! inserts {
     ($($name:ident: $row:ident into $table:ident;)+) => { $(
-        pub fn $name(conn: &mut Db, rows: &[$row<'_>]) -> Result<(), StoreError> {
+        pub fn $name(conn: &mut Db, rows: &[$row<'_>]) -> Result<()> {
             for some in rows.chunks(BATCH) {
                 // Several rows in one statement are two different statements to Diesel.
                 match conn {
@@ -366,7 +291,7 @@ inserts! {
 
 /// After rows with ids of the provider's own: the ids that PostgreSQL gives next must come after them. (SQLite goes by
 /// the largest id by itself.)
-pub fn move_sequences(conn: &mut Db) -> Result<(), StoreError> {
+pub fn move_sequences(conn: &mut Db) -> Result<()> {
     if let Db::Pg(pg) = conn {
         for table in ["linodes", "disks", "config_profiles"] {
             pg.batch_execute(&format!(

@@ -1,14 +1,15 @@
 //! How many rows a statement gives at most, said in its text.
 
-use diesel::RunQueryDsl;
 use diesel::backend::Backend;
 use diesel::expression::{
     AppearsOnTable, Expression, SelectableExpression, TypedExpressionType, ValidGrouping,
     is_aggregate,
 };
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId, SelectQuery};
+use diesel::query_dsl::methods::LoadQuery;
 use diesel::result::QueryResult;
 use diesel::sql_types::IntoNullable;
+use diesel::{OptionalExtension, RunQueryDsl};
 
 /// A query with a limit behind it. Diesel's own `limit` binds the number, and SQLite, which plans by it, then compiles the
 /// statement anew each time it is run: half of a page's time.
@@ -59,6 +60,15 @@ pub trait Limit: Sized {
         Self: Query,
     {
         AtMost(self, most)
+    }
+
+    /// The one row there is, or the first of them; none is no error.
+    fn one<'query, Row, Conn>(self, conn: &mut Conn) -> QueryResult<Option<Row>>
+    where
+        Self: Query,
+        AtMost<Self, Const<1>>: LoadQuery<'query, Conn, Row>,
+    {
+        self.at_most::<1>().get_result(conn).optional()
     }
 
     fn first_value(self) -> FirstOf<Self>
@@ -118,7 +128,6 @@ impl<T, By> ValidGrouping<By> for FirstOf<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use diesel::prelude::*;
     use diesel::query_builder::QueryId;

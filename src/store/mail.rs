@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::name_index;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId, MigrationId};
@@ -53,7 +53,7 @@ pub struct NewMail<'a> {
     pub receipt_of: Option<MigrationId>,
 }
 
-pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
+pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId> {
     Ok(diesel::insert_into(outbox::table)
         .values(mail)
         .returning(outbox::id)
@@ -62,7 +62,7 @@ pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
 
 /// Takes the next mail that is due, and puts it off until `until`: another mailer, or this one after a crash, tries again
 /// then. Mail of access goes first, whatever waits. Call it in a transaction of its own.
-pub fn take_due(conn: &mut Db, now: Time, until: Time) -> Result<Option<Mail>, StoreError> {
+pub fn take_due(conn: &mut Db, now: Time, until: Time) -> Result<Option<Mail>> {
     let urgent = MailKind::those(is_of_access);
     let urgent: Vec<&str> = urgent.iter().map(|kind| kind.as_str()).collect();
     let due = || {
@@ -75,20 +75,10 @@ pub fn take_due(conn: &mut Db, now: Time, until: Time) -> Result<Option<Mail>, S
     let first = due().filter(outbox::kind.eq_any(urgent));
     let found = match conn {
         Db::Pg(pg) => {
-            let first: Option<MailId> = first
-                .for_update()
-                .skip_locked()
-                .at_most::<1>()
-                .get_result(pg)
-                .optional()?;
+            let first: Option<MailId> = first.for_update().skip_locked().one(pg)?;
             match first {
                 Some(id) => Some(id),
-                None => due()
-                    .for_update()
-                    .skip_locked()
-                    .at_most::<1>()
-                    .get_result(pg)
-                    .optional()?,
+                None => due().for_update().skip_locked().one(pg)?,
             }
         }
         Db::Sqlite(lite) => match first.at_most::<1>().get_result(lite).optional()? {
@@ -139,7 +129,7 @@ fn this(of: Taken) -> _ {
 }
 
 /// It was sent, and that stays true whoever else tried it meanwhile.
-pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> {
+pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<()> {
     diesel::update(this(of))
         .filter(outbox::state.ne(MailState::Sent))
         .set((
@@ -152,7 +142,7 @@ pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> 
 }
 
 /// A mail that is done with keeps its subject and, if it held a link that gives access, nothing else.
-fn forget_secrets(conn: &mut Db, of: Taken) -> Result<(), StoreError> {
+fn forget_secrets(conn: &mut Db, of: Taken) -> Result<()> {
     diesel::update(this(of))
         .filter(outbox::kind.eq(MailKind::PasswordReset.as_str()))
         .set((outbox::text_body.eq(""), outbox::html_body.eq("")))
@@ -161,12 +151,7 @@ fn forget_secrets(conn: &mut Db, of: Taken) -> Result<(), StoreError> {
 }
 
 /// This try failed. `again`: when to try next; `None` gives up. Nothing is written if another try was made since.
-pub fn mark_failed(
-    conn: &mut Db,
-    of: Taken,
-    error: &str,
-    again: Option<Time>,
-) -> Result<(), StoreError> {
+pub fn mark_failed(conn: &mut Db, of: Taken, error: &str, again: Option<Time>) -> Result<()> {
     let this_try = diesel::update(this(of))
         .filter(outbox::state.eq(MailState::Pending))
         .filter(outbox::attempts.eq(of.attempts))
@@ -191,7 +176,7 @@ pub fn mark_failed(
 #[derive(Debug, Clone, Default)]
 pub struct MailFilter {
     pub state: Option<MailState>,
-    /// Part of the recipient's address, whatever the case.
+    /// Parts of the recipient's name, address or account's name: see `store::name_index`.
     pub recipient: String,
 }
 
@@ -217,7 +202,7 @@ pub fn list(
     filter: &MailFilter,
     before: Option<MailId>,
     limit: i64,
-) -> Result<Vec<MailRow>, StoreError> {
+) -> Result<Vec<MailRow>> {
     let mut query = outbox::table
         .select(MailRow::as_select())
         .order(outbox::id.desc())
@@ -225,11 +210,8 @@ pub fn list(
     if let Some(state) = filter.state {
         query = query.filter(outbox::state.eq(state));
     }
-    if !filter.recipient.is_empty() {
-        let (from, behind) = name_index::beginning(&filter.recipient);
-        query = query
-            .filter(outbox::recipient.ge(from))
-            .filter(outbox::recipient.lt(behind));
+    if let Some(condition) = name_index::mail_to(conn, &filter.recipient) {
+        query = query.filter(condition);
     }
     if let Some(before) = before {
         query = query.filter(outbox::id.lt(before));
@@ -237,14 +219,14 @@ pub fn list(
     Ok(query.limited(limit).load(conn)?)
 }
 
-pub fn counts(conn: &mut Db) -> Result<Vec<(MailState, i64)>, StoreError> {
+pub fn counts(conn: &mut Db) -> Result<Vec<(MailState, i64)>> {
     Ok(outbox::table
         .group_by(outbox::state)
         .select((outbox::state, diesel::dsl::count_star()))
         .load(conn)?)
 }
 
-pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
+pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>> {
     Ok(by_key!(conn, outbox, id, Mail))
 }
 
@@ -257,6 +239,8 @@ pub enum InVain {
     Stale,
     /// It held a link that gives access, and lost its text when it failed.
     Secret,
+    /// What it told of is hidden, or it failed long ago.
+    Textless,
 }
 
 impl InVain {
@@ -265,6 +249,7 @@ impl InVain {
             Self::Disabled => "its recipient is disabled",
             Self::Stale => "its moment has passed",
             Self::Secret => "its link for a new password has ended",
+            Self::Textless => "its text is not kept any more",
         }
     }
 }
@@ -278,9 +263,14 @@ fn disabled() -> _ {
 }
 
 /// Is it in vain to send this mail now?
-pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>, StoreError> {
+pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>> {
     if mail.text_body.is_empty() {
-        return Ok(Some(InVain::Secret));
+        let held_link = mail.kind == MailKind::PasswordReset.as_str();
+        return Ok(Some(if held_link {
+            InVain::Secret
+        } else {
+            InVain::Textless
+        }));
     }
     if mail.stale_at.is_some_and(|at| at <= now) {
         return Ok(Some(InVain::Stale));
@@ -291,43 +281,42 @@ pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>, 
 
 type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, outbox::table, super::db::MultiBackend>;
 
-/// Failed mails to recipients whose addresses begin so (all, if it is empty).
-fn failed<'a>(recipient: &str) -> Boxed<'a> {
+/// Failed mails to recipients with these parts in their names (all, if it is empty).
+fn failed<'a>(conn: &Db, recipient: &str) -> Boxed<'a> {
     let query = outbox::table
         .filter(outbox::state.eq(MailState::Failed))
         .into_boxed();
-    if recipient.is_empty() {
-        return query;
+    match name_index::mail_to(conn, recipient) {
+        Some(condition) => query.filter(condition),
+        None => query,
     }
-    let (from, behind) = name_index::beginning(recipient);
-    query
-        .filter(outbox::recipient.ge(from))
-        .filter(outbox::recipient.lt(behind))
 }
 
 /// Those of them that are worth sending.
-fn worth_it<'a>(recipient: &str, now: Time) -> Boxed<'a> {
-    failed(recipient)
+fn worth_it<'a>(conn: &Db, recipient: &str, now: Time) -> Boxed<'a> {
+    failed(conn, recipient)
         .filter(outbox::text_body.ne(""))
         .filter(outbox::stale_at.is_null().or(outbox::stale_at.gt(now)))
         .filter(diesel::dsl::not(diesel::dsl::exists(disabled())))
 }
 
 /// How many failed mails would be sent again, and how many there are.
-pub fn count_failed(conn: &mut Db, recipient: &str, now: Time) -> Result<(i64, i64), StoreError> {
-    let worth = worth_it(recipient, now).count().get_result(conn)?;
-    let all = failed(recipient).count().get_result(conn)?;
+pub fn count_failed(conn: &mut Db, recipient: &str, now: Time) -> Result<(i64, i64)> {
+    let worth = worth_it(conn, recipient, now).count().get_result(conn)?;
+    let all = failed(conn, recipient).count().get_result(conn)?;
     Ok((worth, all))
 }
 
 /// Lets a failed mail be sent again; `false` if it has not failed.
-pub fn revive_one(conn: &mut Db, id: MailId, now: Time) -> Result<bool, StoreError> {
+pub fn revive_one(conn: &mut Db, id: MailId, now: Time) -> Result<bool> {
     Ok(revive_these(conn, &[id], now)? == 1)
 }
 
 /// Lets failed mails that are worth it be sent again; says how many.
-pub fn revive(conn: &mut Db, recipient: &str, now: Time) -> Result<usize, StoreError> {
-    let ids: Vec<MailId> = worth_it(recipient, now).select(outbox::id).load(conn)?;
+pub fn revive(conn: &mut Db, recipient: &str, now: Time) -> Result<usize> {
+    let ids: Vec<MailId> = worth_it(conn, recipient, now)
+        .select(outbox::id)
+        .load(conn)?;
     let mut revived = 0;
     for some in ids.chunks(1000) {
         revived += revive_these(conn, some, now)?;
@@ -335,7 +324,7 @@ pub fn revive(conn: &mut Db, recipient: &str, now: Time) -> Result<usize, StoreE
     Ok(revived)
 }
 
-fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, StoreError> {
+fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize> {
     Ok(diesel::update(
         outbox::table
             .filter(outbox::id.eq_any(ids.to_vec()))
@@ -351,11 +340,7 @@ fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, Store
 }
 
 /// Mails about a bug that were not sent yet, of this kind: their ids and readers, at most 5000.
-pub fn waiting_about(
-    conn: &mut Db,
-    bug: BugId,
-    kind: MailKind,
-) -> Result<Vec<(MailId, String)>, StoreError> {
+pub fn waiting_about(conn: &mut Db, bug: BugId, kind: MailKind) -> Result<Vec<(MailId, String)>> {
     Ok(outbox::table
         .filter(outbox::bug_id.eq(bug))
         .filter(outbox::state.eq_any([MailState::Pending, MailState::Failed]))
@@ -370,25 +355,19 @@ pub fn was_posted(
     conn: &mut Db,
     (kind, to): (MailKind, &str),
     (from, until): (Time, Time),
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let found: Option<MailId> = outbox::table
         .filter(outbox::recipient.eq(to))
         .filter(outbox::kind.eq(kind.as_str()))
         .filter(outbox::created_at.ge(from))
         .filter(outbox::created_at.lt(until))
         .select(outbox::id)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(found.is_some())
 }
 
 /// Writes a waiting mail anew.
-pub fn rewrite(
-    conn: &mut Db,
-    id: MailId,
-    (subject, text, html): (&str, &str, &str),
-) -> Result<(), StoreError> {
+pub fn rewrite(conn: &mut Db, id: MailId, (subject, text, html): (&str, &str, &str)) -> Result<()> {
     diesel::update(outbox::table.find(id))
         .set((
             outbox::subject.eq(subject),
@@ -399,10 +378,21 @@ pub fn rewrite(
     Ok(())
 }
 
-/// Throws waiting mails away.
-pub fn drop_waiting(conn: &mut Db, of: &[MailId]) -> Result<(), StoreError> {
+/// Throws waiting mails away. One that was tried may be on its way, or out, with nobody left who knows: it stays, without what
+/// it says, and does not go again.
+pub fn drop_waiting(conn: &mut Db, of: &[MailId]) -> Result<()> {
     for some in of.chunks(500) {
-        diesel::delete(outbox::table.filter(outbox::id.eq_any(some.to_vec()))).execute(conn)?;
+        let these = outbox::table.filter(outbox::id.eq_any(some.to_vec()));
+        diesel::delete(these.clone().filter(outbox::attempts.eq(0))).execute(conn)?;
+        diesel::update(these)
+            .set((
+                outbox::state.eq(MailState::Failed),
+                outbox::subject.eq("Hidden"),
+                outbox::text_body.eq(""),
+                outbox::html_body.eq(""),
+                outbox::last_error.eq("Not sent: what it told of is hidden."),
+            ))
+            .execute(conn)?;
     }
     Ok(())
 }

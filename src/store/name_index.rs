@@ -1,12 +1,13 @@
-//! Finding users, accounts and Linodes by how the words of their names begin, from an index: `name_words` has the words as
-//! `domain::search` folds them, so that both databases find the same in any language. Whoever writes a name calls [`set`].
+//! Finding users, accounts and Linodes, and what belongs to them, by any part of a name, from an index: `names` has them as
+//! `domain::search` folds them, so that both databases find the same in any language, and `name_words` their words, for
+//! parts of less than three characters. Whoever writes a name calls [`set`].
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 
 use super::db::{Db, MultiBackend};
-use super::error::StoreError;
-use super::schema::{accounts, linodes, name_words, users};
+use super::error::Result;
+use super::schema::{accounts, linodes, name_words, names, outbox, users};
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;
 use crate::domain::string_enum::StringEnum;
@@ -20,7 +21,7 @@ string_enum! {
 
 /// Sorts behind every text that begins with what stands before it.
 const BEHIND: char = '\u{10ffff}';
-/// Rows without words that are filled in at a time.
+/// Rows that are filled in at a time.
 const BATCH: i64 = 500;
 
 #[derive(Insertable)]
@@ -32,7 +33,27 @@ struct NewWord<'a> {
 }
 
 /// By these texts it is found from now on.
-pub fn set(conn: &mut Db, of: Named, id: i64, texts: &[&str]) -> Result<(), StoreError> {
+pub fn set(conn: &mut Db, of: Named, id: i64, texts: &[&str]) -> Result<()> {
+    set_words(conn, of, id, texts)?;
+    let whole = search::whole_name(texts);
+    let row = (
+        names::of_what.eq(of.as_str()),
+        names::id.eq(id),
+        names::text.eq(whole),
+    );
+    diesel::delete(
+        names::table
+            .filter(names::of_what.eq(of.as_str()))
+            .filter(names::id.eq(id)),
+    )
+    .execute(conn)?;
+    diesel::insert_into(names::table)
+        .values(row)
+        .execute(conn)?;
+    Ok(())
+}
+
+fn set_words(conn: &mut Db, of: Named, id: i64, texts: &[&str]) -> Result<()> {
     diesel::delete(
         name_words::table
             .filter(name_words::of_what.eq(of.as_str()))
@@ -57,20 +78,20 @@ pub fn set(conn: &mut Db, of: Named, id: i64, texts: &[&str]) -> Result<(), Stor
     Ok(())
 }
 
-pub fn set_user(conn: &mut Db, id: UserId, name: &str, email: &str) -> Result<(), StoreError> {
+pub fn set_user(conn: &mut Db, id: UserId, name: &str, email: &str) -> Result<()> {
     set(conn, Named::User, id.0, &[name, email])
 }
 
-pub fn set_account(conn: &mut Db, id: AccountId, name: &str) -> Result<(), StoreError> {
+pub fn set_account(conn: &mut Db, id: AccountId, name: &str) -> Result<()> {
     set(conn, Named::Account, id.0, &[name])
 }
 
-pub fn set_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<(), StoreError> {
+pub fn set_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<()> {
     set(conn, Named::Linode, id.0, &[label])
 }
 
-/// Gives words to whatever has none: after an import, and for rows older than this index.
-pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
+/// Sets whatever is not set: after an import, and for rows older than this index.
+pub fn fill(conn: &mut Db) -> Result<usize> {
     let users = fill_of(conn, |conn, after| {
         let some: Vec<(UserId, String, String)> = users::table
             .filter(users::id.gt(UserId(after)))
@@ -116,8 +137,8 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
 /// `some` fills a batch behind an id, and says how many that were, and the last one's id.
 fn fill_of(
     conn: &mut Db,
-    some: impl Fn(&mut Db, i64) -> Result<(usize, Option<i64>), StoreError>,
-) -> Result<usize, StoreError> {
+    some: impl Fn(&mut Db, i64) -> Result<(usize, Option<i64>)>,
+) -> Result<usize> {
     let (mut filled, mut after) = (0, 0);
     while let (more, Some(last)) = some(conn, after)? {
         filled += more;
@@ -130,54 +151,114 @@ type Condition<QS> = Box<dyn BoxableExpression<QS, MultiBackend, SqlType = Bool>
 
 fn has_none<QS: 'static>(of: Named, id: &str) -> Condition<QS> {
     Box::new(diesel::dsl::sql::<Bool>(&format!(
-        "NOT EXISTS (SELECT 1 FROM name_words WHERE of_what = '{of}' AND name_words.id = {id})"
+        "NOT EXISTS (SELECT 1 FROM names WHERE of_what = '{of}' AND names.id = {id})"
     )))
 }
 
-/// Conditions, all of which hold for users with these words, or whose account has them.
-pub fn users_with<QS: 'static>(text: &str) -> Vec<Condition<QS>> {
-    both(text, Named::User, "users", "users.id")
+/// What names with a part of a text are the names of: `found` has them.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Users,
+    Linodes,
+    Bugs,
+    Recipients,
 }
 
-/// Conditions, all of which hold for Linodes with these words, or whose account has them.
-pub fn linodes_with<QS: 'static>(text: &str) -> Vec<Condition<QS>> {
-    both(text, Named::Linode, "linodes", "linodes.id")
+impl Asked {
+    /// What is compared, and with which of those that `found` leads to.
+    fn sql(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Users => (
+                "users.id",
+                "SELECT found.id FROM found WHERE found.of_what = 'user' \
+                 UNION ALL SELECT person.id FROM found JOIN users AS person ON person.account_id = found.id WHERE found.of_what = 'account'",
+            ),
+            Self::Linodes => (
+                "linodes.id",
+                "SELECT found.id FROM found WHERE found.of_what = 'linode' \
+                 UNION ALL SELECT owned.id FROM found JOIN linodes AS owned ON owned.account_id = found.id WHERE found.of_what = 'account' \
+                 UNION ALL SELECT owned.id FROM found JOIN users AS person ON person.id = found.id \
+                 JOIN linodes AS owned ON owned.account_id = person.account_id WHERE found.of_what = 'user'",
+            ),
+            Self::Bugs => (
+                "bugs.id",
+                "SELECT opened.id FROM found JOIN bugs AS opened ON opened.account_id = found.id WHERE found.of_what = 'account' \
+                 UNION ALL SELECT opened.id FROM found JOIN bugs AS opened ON opened.opened_by = found.id WHERE found.of_what = 'user' \
+                 UNION ALL SELECT about.id FROM found JOIN linodes AS named_there ON named_there.id = found.id \
+                 JOIN bug_facts AS fact ON fact.kind = 'linode' AND fact.value = named_there.label \
+                 JOIN bugs AS about ON about.id = fact.bug_id AND about.account_id = named_there.account_id WHERE found.of_what = 'linode'",
+            ),
+            Self::Recipients => (
+                "outbox.recipient",
+                "SELECT person.email FROM found JOIN users AS person ON person.id = found.id WHERE found.of_what = 'user' \
+                 UNION ALL SELECT person.email FROM found JOIN users AS person ON person.account_id = found.id WHERE found.of_what = 'account'",
+            ),
+        }
+    }
 }
 
-/// One condition a word, each of which both databases answer from the index of words and that of accounts.
-fn both<QS: 'static>(text: &str, of: Named, table: &str, id: &str) -> Vec<Condition<QS>> {
-    let account = Named::Account;
-    let words = search::name_asked(text);
-    if words.is_empty() && !text.trim().is_empty() {
+/// Conditions, all of which hold for users with these parts in their name, their address or their account's name.
+pub fn users_with<QS: 'static>(conn: &Db, text: &str) -> Vec<Condition<QS>> {
+    all(conn, text, Asked::Users)
+}
+
+/// Conditions, all of which hold for Linodes with these parts in their label, their account's name, or the name or address
+/// of somebody of that account.
+pub fn linodes_with<QS: 'static>(conn: &Db, text: &str) -> Vec<Condition<QS>> {
+    all(conn, text, Asked::Linodes)
+}
+
+/// Holds for bugs with all these parts in the names of who opened them, of their account, or of the Linode they are about.
+pub fn bugs_with<QS: 'static>(conn: &Db, text: &str) -> Option<Condition<QS>> {
+    joined(all(conn, text, Asked::Bugs))
+}
+
+/// Holds for mail to people with all these parts in their name, their address or their account's name, and to addresses
+/// that begin with the text.
+pub fn mail_to(conn: &Db, text: &str) -> Option<Condition<outbox::table>> {
+    let from = text.trim().to_lowercase();
+    let behind = format!("{from}{BEHIND}");
+    let begins = outbox::recipient.ge(from).and(outbox::recipient.lt(behind));
+    let people = joined(all(conn, text, Asked::Recipients))?;
+    Some(Box::new(people.or(begins)))
+}
+
+fn joined<QS: 'static>(conditions: Vec<Condition<QS>>) -> Option<Condition<QS>> {
+    let both = |one: Condition<QS>, other| Box::new(one.and(other)) as Condition<QS>;
+    conditions.into_iter().reduce(both)
+}
+
+/// One condition for each part, which both databases answer from the index of parts, or, where it is short, from that of words.
+fn all<QS: 'static>(conn: &Db, text: &str, asked: Asked) -> Vec<Condition<QS>> {
+    let parts = search::name_asked(text);
+    if parts.is_empty() && !text.trim().is_empty() {
         // Nothing but signs was asked for, which no name has among its words.
         return vec![Box::new(diesel::dsl::sql::<Bool>("1 = 0"))];
     }
-    words
-        .into_iter()
-        .map(|word| {
-            let behind = format!("{word}{BEHIND}");
-            let condition = diesel::dsl::sql::<Bool>(&format!(
-                "{id} IN (SELECT named.id FROM name_words AS named WHERE named.of_what = '{of}' AND named.word >= "
-            ))
-            .bind::<Text, _>(word.clone())
-            .sql(" AND named.word < ")
-            .bind::<Text, _>(behind.clone())
-            .sql(&format!(
-                " UNION SELECT owned.id FROM {table} AS owned JOIN name_words AS named ON named.id = owned.account_id \
-                 WHERE named.of_what = '{account}' AND named.word >= "
-            ))
-            .bind::<Text, _>(word)
-            .sql(" AND named.word < ")
-            .bind::<Text, _>(behind)
-            .sql(")");
-            Box::new(condition) as Condition<QS>
-        })
-        .collect()
-}
-
-/// From a text to behind all that begin with it.
-pub fn beginning(text: &str) -> (String, String) {
-    let from = text.trim().to_lowercase();
-    let behind = format!("{from}{BEHIND}");
-    (from, behind)
+    let is_long = |part: &str| part.chars().nth(search::PART - 1).is_some();
+    let (what, which) = asked.sql();
+    let end = format!(") {which})");
+    let begin = |from: &str| {
+        diesel::dsl::sql::<Bool>(&format!(
+            "{what} IN (WITH found AS (SELECT named.of_what, named.id FROM {from} "
+        ))
+    };
+    let condition = |part: String| -> Condition<QS> {
+        if !is_long(&part) {
+            let behind = format!("{part}{BEHIND}");
+            let words = begin("name_words AS named WHERE named.word >=").bind::<Text, _>(part);
+            let words = words.sql(" AND named.word < ").bind::<Text, _>(behind);
+            return Box::new(words.sql(&end));
+        }
+        // A part is letters, digits and single spaces: nothing in it has a meaning of its own for either database.
+        let (from, asked) = match conn {
+            Db::Pg(_) => ("names AS named WHERE named.text LIKE", format!("%{part}%")),
+            Db::Sqlite(_) => (
+                "name_parts JOIN names AS named ON named.nr = name_parts.rowid WHERE name_parts MATCH",
+                format!("\"{part}\""),
+            ),
+        };
+        Box::new(begin(from).bind::<Text, _>(asked).sql(&end))
+    };
+    parts.into_iter().map(condition).collect()
 }

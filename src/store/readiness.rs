@@ -5,16 +5,20 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::db::Db;
+use super::db::{Both, Db};
 use super::error::StoreError;
 use super::fairness::Summary;
 use super::fairness::pack::DAY_STEP;
-use super::schema::{bug_events, bugs, host_fairness, jobs, migration_events, migrations};
+use super::schema::{
+    bug_events, bugs, host_fairness, hosts, jobs, migration_events, migrations, readiness_limits,
+};
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
 use crate::domain::job::JobState;
 use crate::domain::migration::{MigrationKind, MigrationState, down_s};
+use crate::domain::platform;
 use crate::domain::readiness::backlog::{BugChange, BugNow};
+use crate::domain::readiness::verdict::Limits;
 use crate::domain::readiness::{FailedTry, Move};
 use crate::domain::time::Time;
 use crate::store::limit::Limit;
@@ -125,13 +129,79 @@ pub fn foretold(conn: &mut Db, since: Time) -> Result<Vec<(i64, i64)>, StoreErro
         .collect())
 }
 
+/// What the beta must come up to, with when that was changed last; `None`: never.
+pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
+    type Row = (i64, i64, i64, i64, i64, i64, i64, i64, i64, Time);
+    let found: Option<Row> = readiness_limits::table
+        .find(1_i64)
+        .select((
+            readiness_limits::moves_least,
+            readiness_limits::reached_least_percent,
+            readiness_limits::serious_bugs_most,
+            readiness_limits::down_median_most_s,
+            readiness_limits::down_p90_most_s,
+            readiness_limits::unfair_hosts_most,
+            readiness_limits::went_back_most_percent,
+            readiness_limits::failed_jobs_most,
+            readiness_limits::silent_hosts_most,
+            readiness_limits::changed_at,
+        ))
+        .get_result(conn)
+        .optional()?;
+    Ok(match found {
+        None => (Limits::default(), None),
+        Some((moves, reached, bugs, median, p90, unfair, back, jobs, silent, changed)) => {
+            let values = [
+                moves, reached, bugs, median, p90, unfair, back, jobs, silent,
+            ];
+            (Limits::from(values), Some(changed))
+        }
+    })
+}
+
+pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreError> {
+    let set = (
+        readiness_limits::moves_least.eq(to.moves_least),
+        readiness_limits::reached_least_percent.eq(to.reached_least_percent),
+        readiness_limits::serious_bugs_most.eq(to.serious_bugs_most),
+        readiness_limits::down_median_most_s.eq(to.down_median_most_s),
+        readiness_limits::down_p90_most_s.eq(to.down_p90_most_s),
+        readiness_limits::unfair_hosts_most.eq(to.unfair_hosts_most),
+        readiness_limits::went_back_most_percent.eq(to.went_back_most_percent),
+        readiness_limits::failed_jobs_most.eq(to.failed_jobs_most),
+        readiness_limits::silent_hosts_most.eq(to.silent_hosts_most),
+        readiness_limits::changed_at.eq(now),
+    );
+    Both(
+        diesel::insert_into(readiness_limits::table)
+            .values((readiness_limits::id.eq(1_i64), set))
+            .on_conflict(readiness_limits::id)
+            .do_update()
+            .set(set),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+#[diesel::dsl::auto_type]
+fn failed_since(since: Time) -> _ {
+    let failed: JobState = JobState::Failed;
+    jobs::state.eq(failed).and(jobs::finished_at.ge(since))
+}
+
 /// Jobs that failed since then, and were not given another try.
 pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
-    Ok(jobs::table
-        .filter(jobs::state.eq(JobState::Failed))
-        .filter(jobs::finished_at.ge(since))
-        .count()
-        .get_result(conn)?)
+    let all = jobs::table.filter(failed_since(since)).count();
+    Ok(all.get_result(conn)?)
+}
+
+/// … those of them on hosts of the platform that the programme moves to.
+pub fn failed_jobs_there(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+    let there = jobs::table
+        .inner_join(hosts::table)
+        .filter(failed_since(since))
+        .filter(hosts::platform.eq(platform::TO));
+    Ok(there.count().get_result(conn)?)
 }
 
 /// All bugs as they are now, and what was changed of them since then, newest first.

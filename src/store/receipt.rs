@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Both, Db, by_key};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{receipt_keys, receipts};
 use crate::domain::ids::MigrationId;
 use crate::domain::time::Time;
@@ -38,7 +38,7 @@ pub struct Listed {
 }
 
 /// The one that signs.
-pub fn current_key(conn: &mut Db) -> Result<Option<Key>, StoreError> {
+pub fn current_key(conn: &mut Db) -> Result<Option<Key>> {
     Ok(receipt_keys::table
         .filter(receipt_keys::retired_at.is_null())
         .select(super::db::columns::<Key>())
@@ -47,7 +47,7 @@ pub fn current_key(conn: &mut Db) -> Result<Option<Key>, StoreError> {
 }
 
 /// `false`: there is one that signs already, also if another transaction made it at the same moment.
-pub fn insert_key(conn: &mut Db, key: &Key) -> Result<bool, StoreError> {
+pub fn insert_key(conn: &mut Db, key: &Key) -> Result<bool> {
     let inserted = Both(
         diesel::insert_into(receipt_keys::table)
             .values(key)
@@ -58,7 +58,7 @@ pub fn insert_key(conn: &mut Db, key: &Key) -> Result<bool, StoreError> {
 }
 
 /// `false`: it does not sign any more.
-pub fn retire_key(conn: &mut Db, id: &str, now: Time) -> Result<bool, StoreError> {
+pub fn retire_key(conn: &mut Db, id: &str, now: Time) -> Result<bool> {
     let current = receipt_keys::table
         .filter(receipt_keys::id.eq(id))
         .filter(receipt_keys::retired_at.is_null());
@@ -69,7 +69,7 @@ pub fn retire_key(conn: &mut Db, id: &str, now: Time) -> Result<bool, StoreError
 }
 
 /// All that ever signed, the newest first.
-pub fn keys(conn: &mut Db) -> Result<Vec<Listed>, StoreError> {
+pub fn keys(conn: &mut Db) -> Result<Vec<Listed>> {
     Ok(receipt_keys::table
         .order((receipt_keys::made_at.desc(), receipt_keys::id))
         .select(Listed::as_select())
@@ -78,7 +78,7 @@ pub fn keys(conn: &mut Db) -> Result<Vec<Listed>, StoreError> {
 }
 
 /// What is there already stays.
-pub fn insert(conn: &mut Db, of: MigrationId, body: &str, now: Time) -> Result<(), StoreError> {
+pub fn insert(conn: &mut Db, of: MigrationId, body: &str, now: Time) -> Result<()> {
     Both(
         diesel::insert_into(receipts::table)
             .values((
@@ -98,7 +98,7 @@ struct Body {
     body: String,
 }
 
-pub fn body(conn: &mut Db, of: MigrationId) -> Result<Option<String>, StoreError> {
+pub fn body(conn: &mut Db, of: MigrationId) -> Result<Option<String>> {
     let found: Option<Body> = by_key!(conn, receipts, of, Body);
     Ok(found.map(|it| it.body))
 }

@@ -74,6 +74,49 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
+    batch_accounts (batch_id, account_id) {
+        batch_id -> BigInt,
+        account_id -> BigInt,
+        told_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    batch_items (batch_id, item_id) {
+        batch_id -> BigInt,
+        item_id -> BigInt,
+        account_id -> BigInt,
+        outcome -> Nullable<Text>,
+        why -> Text,
+        linode_id -> BigInt,
+        destination_host_id -> Nullable<BigInt>,
+        closes -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    batches (id) {
+        id -> BigInt,
+        kind -> Text,
+        state -> Text,
+        made_by -> BigInt,
+        made_at -> Utc,
+        address -> Text,
+        reason -> Text,
+        once -> Text,
+        ended_at -> Nullable<Utc>,
+        source_host_id -> Nullable<BigInt>,
+        not_before -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
     bug_digests (id) {
         id -> BigInt,
         at -> Utc,
@@ -386,6 +429,17 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
+    half_sign_ins (hash) {
+        hash -> Text,
+        user_id -> BigInt,
+        expires_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
     hold_words (linode_id, host_id) {
         linode_id -> BigInt,
         host_id -> BigInt,
@@ -499,6 +553,20 @@ diesel::table! {
         gateway -> Nullable<Text>,
         kind -> Text,
         rdns -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    job_pauses (id) {
+        id -> BigInt,
+        host_id -> Nullable<BigInt>,
+        kind -> Nullable<Text>,
+        reason -> Text,
+        made_by -> BigInt,
+        made_at -> Utc,
     }
 }
 
@@ -668,6 +736,7 @@ diesel::table! {
         changed_b_s -> BigInt,
         foretold_ms -> Nullable<BigInt>,
         foretold_most_ms -> Nullable<BigInt>,
+        try_first_since -> Nullable<Utc>,
     }
 }
 
@@ -697,6 +766,15 @@ diesel::table! {
         of_what -> Text,
         id -> BigInt,
         word -> Text,
+    }
+}
+
+diesel::table! {
+    names (nr) {
+        nr -> BigInt,
+        of_what -> Text,
+        id -> BigInt,
+        text -> Text,
     }
 }
 
@@ -828,6 +906,25 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
+    readiness_limits (id) {
+        id -> BigInt,
+        moves_least -> BigInt,
+        reached_least_percent -> BigInt,
+        serious_bugs_most -> BigInt,
+        down_median_most_s -> BigInt,
+        down_p90_most_s -> BigInt,
+        unfair_hosts_most -> BigInt,
+        went_back_most_percent -> BigInt,
+        failed_jobs_most -> BigInt,
+        silent_hosts_most -> BigInt,
+        changed_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
     receipt_keys (id) {
         id -> Text,
         public -> Text,
@@ -849,6 +946,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    recovery_codes (user_id, hash) {
+        user_id -> BigInt,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
@@ -866,6 +970,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    second_factors (user_id) {
+        user_id -> BigInt,
+        sealed -> Text,
+        used_step -> BigInt,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
@@ -878,6 +990,7 @@ diesel::table! {
         expires_at -> Utc,
         address -> Text,
         user_agent -> Text,
+        proved_at -> Nullable<Utc>,
     }
 }
 
@@ -975,6 +1088,8 @@ diesel::table! {
         timezone -> Text,
         disabled -> Bool,
         created_at -> Utc,
+        staff_role -> Nullable<Text>,
+        second_factor_at -> Nullable<Utc>,
     }
 }
 
@@ -992,6 +1107,14 @@ diesel::table! {
 }
 
 diesel::joinable!(api_tokens -> users (user_id));
+diesel::joinable!(batch_accounts -> accounts (account_id));
+diesel::joinable!(batch_accounts -> batches (batch_id));
+diesel::joinable!(batch_items -> accounts (account_id));
+diesel::joinable!(batch_items -> batches (batch_id));
+diesel::joinable!(batch_items -> hosts (destination_host_id));
+diesel::joinable!(batch_items -> linodes (linode_id));
+diesel::joinable!(batches -> hosts (source_host_id));
+diesel::joinable!(batches -> users (made_by));
 diesel::joinable!(bug_events -> bugs (bug_id));
 diesel::joinable!(bug_hits -> bugs (bug_id));
 diesel::joinable!(bug_hits -> users (user_id));
@@ -1011,9 +1134,12 @@ diesel::joinable!(digests -> migrations (migration_id));
 diesel::joinable!(disks -> linodes (linode_id));
 diesel::joinable!(enrolment_tokens -> hosts (host_id));
 diesel::joinable!(faq_questions -> users (asked_by));
+diesel::joinable!(half_sign_ins -> users (user_id));
 diesel::joinable!(hold_words -> hosts (host_id));
 diesel::joinable!(holds -> linodes (linode_id));
 diesel::joinable!(ips -> linodes (linode_id));
+diesel::joinable!(job_pauses -> hosts (host_id));
+diesel::joinable!(job_pauses -> users (made_by));
 diesel::joinable!(jobs -> hosts (host_id));
 diesel::joinable!(jobs -> linodes (linode_id));
 diesel::joinable!(jobs -> migrations (migration_id));
@@ -1029,8 +1155,10 @@ diesel::joinable!(migrations -> registrations (registration_id));
 diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
 diesel::joinable!(receipts -> migrations (migration_id));
+diesel::joinable!(recovery_codes -> users (user_id));
 diesel::joinable!(registrations -> accounts (account_id));
 diesel::joinable!(registrations -> linodes (linode_id));
+diesel::joinable!(second_factors -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(users -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
@@ -1039,6 +1167,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_tokens,
     audit_events,
     audit_head,
+    batch_accounts,
+    batch_items,
+    batches,
     bug_digests,
     bug_events,
     bug_facts,
@@ -1059,6 +1190,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     enrolment_tokens,
     faq_entries,
     faq_questions,
+    half_sign_ins,
     hold_words,
     holds,
     host_fairness,
@@ -1066,6 +1198,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hosts,
     incarnations,
     ips,
+    job_pauses,
     jobs,
     joint_acts,
     kernels,
@@ -1076,6 +1209,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     move_times,
     muted_mails,
     name_words,
+    names,
     outbox,
     password_resets,
     plans,
@@ -1084,9 +1218,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     programme_texts,
     proofs,
     quiet_hours,
+    readiness_limits,
     receipt_keys,
     receipts,
+    recovery_codes,
     registrations,
+    second_factors,
     sessions,
     sign_in_failures,
     silence_looks,

@@ -5,10 +5,10 @@ use diesel_migrations::MigrationHarness;
 
 use super::connect::Purpose;
 use super::db::{Database, Db, POSTGRESQL, SQLITE, run_migrations};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 
 /// Opens the database and checks that its schema is the one this program was built for.
-pub fn open(url: &str, connections: u32) -> Result<Database, StoreError> {
+pub fn open(url: &str, connections: u32) -> Result<Database> {
     let database = Database::open_for(url, connections, Purpose::Requests)?;
     check(&database)?;
     Ok(database)
@@ -45,7 +45,7 @@ fn failed(error: &(dyn std::error::Error + Send + Sync)) -> StoreError {
 #[allow(clippy::type_complexity, reason = "what MigrationSource gives")]
 fn known<DB: diesel::backend::Backend>(
     migrations: Result<Vec<Box<dyn Migration<DB>>>, Box<dyn std::error::Error + Send + Sync>>,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<String>> {
     let mut versions: Vec<String> = migrations
         .map_err(|error| failed(error.as_ref()))?
         .iter()
@@ -55,7 +55,7 @@ fn known<DB: diesel::backend::Backend>(
     Ok(versions)
 }
 
-pub fn state(database: &Database) -> Result<SchemaState, StoreError> {
+pub fn state(database: &Database) -> Result<SchemaState> {
     database.read(|conn| {
         let (applied, known) = match conn {
             Db::Pg(pg) => (
@@ -78,7 +78,7 @@ pub fn state(database: &Database) -> Result<SchemaState, StoreError> {
 }
 
 /// Refuses a database that this program would not understand.
-pub(super) fn check(database: &Database) -> Result<(), StoreError> {
+pub(super) fn check(database: &Database) -> Result<()> {
     let state = state(database)?;
     if !state.unknown().is_empty() {
         return Err(StoreError::Schema(format!(
@@ -95,7 +95,7 @@ pub(super) fn check(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Brings the schema up to date; says how many schema migrations were run.
-pub fn up(database: &Database) -> Result<usize, StoreError> {
+pub fn up(database: &Database) -> Result<usize> {
     let state = state(database)?;
     if !state.unknown().is_empty() {
         return check(database).map(|()| 0);
@@ -107,7 +107,7 @@ pub fn up(database: &Database) -> Result<usize, StoreError> {
 }
 
 /// Takes the newest schema migration back.
-pub fn down(database: &Database) -> Result<String, StoreError> {
+pub fn down(database: &Database) -> Result<String> {
     database.read(|conn| {
         let reverted = match conn {
             Db::Pg(pg) => pg.revert_last_migration(POSTGRESQL),

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::db::{Db, MultiBackend};
-use super::error::StoreError;
+use super::error::Result;
 use crate::domain::ids::{BugId, FaqId};
 use crate::domain::search;
 
@@ -84,7 +84,7 @@ fn all_words<Table: 'static>(
 }
 
 #[derive(QueryableByName)]
-struct Found {
+struct Hit {
     #[diesel(sql_type = BigInt)]
     bug_id: i64,
 }
@@ -94,13 +94,13 @@ const LOOKED_AT: i64 = 60;
 
 /// The bugs most like a text, the likeliest first: at most `most`. Any word counts; more of them, and rarer ones where the
 /// database weighs them, count more.
-pub fn bugs_like(conn: &mut Db, text: &str, most: usize) -> Result<Vec<BugId>, StoreError> {
+pub fn bugs_like(conn: &mut Db, text: &str, most: usize) -> Result<Vec<BugId>> {
     let words = search::asked(text);
     if words.is_empty() {
         return Ok(Vec::new());
     }
     let asked = question(conn, &words, Join::Any);
-    let found: Vec<Found> = match conn {
+    let found: Vec<Hit> = match conn {
         Db::Sqlite(lite) => diesel::sql_query(
             "SELECT bug_id FROM bug_words WHERE bug_words MATCH ? ORDER BY rank LIMIT ?",
         )
@@ -125,7 +125,7 @@ pub fn bugs_like(conn: &mut Db, text: &str, most: usize) -> Result<Vec<BugId>, S
 }
 
 /// Nothing is found in a bug any more.
-pub fn forget_bug(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
+pub fn forget_bug(conn: &mut Db, bug: BugId) -> Result<()> {
     let sql = |mark: &str| format!("DELETE FROM bug_words WHERE bug_id = {mark}");
     match conn {
         Db::Sqlite(lite) => diesel::sql_query(sql("?"))
@@ -139,7 +139,7 @@ pub fn forget_bug(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
 }
 
 /// Adds a public text to what is searched for a bug.
-pub fn add_bug_text(conn: &mut Db, bug: BugId, text: &str) -> Result<(), StoreError> {
+pub fn add_bug_text(conn: &mut Db, bug: BugId, text: &str) -> Result<()> {
     let words = search::stored(text);
     match conn {
         Db::Sqlite(lite) => {
@@ -159,7 +159,7 @@ pub fn add_bug_text(conn: &mut Db, bug: BugId, text: &str) -> Result<(), StoreEr
 }
 
 /// What is searched for an entry is this text now; `None`: the entry is not found any more.
-pub fn set_entry_text(conn: &mut Db, entry: FaqId, text: Option<&str>) -> Result<(), StoreError> {
+pub fn set_entry_text(conn: &mut Db, entry: FaqId, text: Option<&str>) -> Result<()> {
     match conn {
         Db::Sqlite(lite) => {
             diesel::sql_query("DELETE FROM faq_words WHERE rowid = ?")

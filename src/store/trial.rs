@@ -1,16 +1,18 @@
 //! Trials of moves: what was asked for, how it stands, and what its console said.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 
 use super::db::{Db, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::migration::Migration;
 use super::schema::{jobs, trials};
 use crate::domain::ids::{HostId, JobId, MigrationId, TrialId, UserId};
 use crate::domain::job::{self, JobState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::trial::{self, NotNow, Standing, TrialState, has_failed, is_open};
+use crate::domain::trial::{self, First, NotNow, Standing, TrialState, has_failed, is_open};
 use crate::store::limit::Limit;
 use crate::wire::KNOWS_TRIALS;
 
@@ -45,7 +47,7 @@ pub struct NewTrial {
     pub state: TrialState,
 }
 
-pub fn insert(conn: &mut Db, new: &NewTrial) -> Result<(), StoreError> {
+pub fn insert(conn: &mut Db, new: &NewTrial) -> Result<()> {
     diesel::insert_into(trials::table)
         .values(new)
         .execute(conn)?;
@@ -53,27 +55,59 @@ pub fn insert(conn: &mut Db, new: &NewTrial) -> Result<(), StoreError> {
 }
 
 /// The last one of a migration, whatever became of it.
-pub fn newest(conn: &mut Db, migration: MigrationId) -> Result<Option<Trial>, StoreError> {
+pub fn newest(conn: &mut Db, migration: MigrationId) -> Result<Option<Trial>> {
     Ok(trials::table
         .filter(trials::migration_id.eq(migration))
         .order(trials::id.desc())
         .select(columns::<Trial>())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
-pub fn of_job(conn: &mut Db, job: JobId) -> Result<Option<Trial>, StoreError> {
+pub fn of_job(conn: &mut Db, job: JobId) -> Result<Option<Trial>> {
     Ok(trials::table
         .filter(trials::job_id.eq(job))
         .select(columns::<Trial>())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
+}
+
+/// How a move stands that is tried first; `None`: it is not.
+pub fn first(conn: &mut Db, row: &Migration) -> Result<Option<First>> {
+    let Some(since) = row.try_first_since else {
+        return Ok(None);
+    };
+    first_since(conn, row.id, since).map(Some)
+}
+
+/// The same, by trials that ended later than this.
+pub fn first_since(conn: &mut Db, id: MigrationId, since: Time) -> Result<First> {
+    let firsts = firsts(conn, &[(id, since)])?;
+    Ok(firsts.get(&id).copied().unwrap_or(First::ToTry))
+}
+
+/// The same of several, each since its moment.
+pub fn firsts(conn: &mut Db, of: &[(MigrationId, Time)]) -> Result<BTreeMap<MigrationId, First>> {
+    if of.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids: Vec<MigrationId> = of.iter().map(|(id, _)| *id).collect();
+    let all: Vec<(MigrationId, TrialState, Option<Time>)> = trials::table
+        .filter(trials::migration_id.eq_any(ids))
+        .order(trials::id.desc())
+        .select((trials::migration_id, trials::state, trials::ended_at))
+        .at_most::<10_000>()
+        .load(conn)?;
+    let stands = |(id, since): &(MigrationId, Time)| {
+        let its = all.iter().filter(|(of, ..)| of == id);
+        (
+            *id,
+            trial::first(*since, its.map(|(_, state, end)| (*state, *end))),
+        )
+    };
+    Ok(of.iter().map(stands).collect())
 }
 
 /// Is one of another migration there, or about to be?
-pub fn is_any_on(conn: &mut Db, host: HostId) -> Result<bool, StoreError> {
+pub fn is_any_on(conn: &mut Db, host: HostId) -> Result<bool> {
     let there = trials::table
         .filter(trials::host_id.eq(host))
         .filter(trials::state.eq_any(TrialState::those(is_open)));
@@ -81,7 +115,7 @@ pub fn is_any_on(conn: &mut Db, host: HostId) -> Result<bool, StoreError> {
 }
 
 /// May one begin for this move now? Asked for pages, and again under the migration's lock.
-pub fn may_begin(conn: &mut Db, row: &Migration) -> Result<Result<(), NotNow>, StoreError> {
+pub fn may_begin(conn: &mut Db, row: &Migration) -> Result<Result<(), NotNow>> {
     let last = newest(conn, row.id)?;
     let there = row.destination_host_id;
     let may = trial::may_begin(Standing {
@@ -98,7 +132,7 @@ pub fn may_begin(conn: &mut Db, row: &Migration) -> Result<Result<(), NotNow>, S
 }
 
 /// Migrations that have one now; at most 1,000.
-pub fn open(conn: &mut Db) -> Result<Vec<MigrationId>, StoreError> {
+pub fn open(conn: &mut Db) -> Result<Vec<MigrationId>> {
     Ok(trials::table
         .filter(trials::state.eq_any(TrialState::those(is_open)))
         .order(trials::id)
@@ -108,7 +142,7 @@ pub fn open(conn: &mut Db) -> Result<Vec<MigrationId>, StoreError> {
 }
 
 /// Its host has the order. `false`: it is not waited for any more.
-pub fn begin(conn: &mut Db, job: JobId, now: Time) -> Result<bool, StoreError> {
+pub fn begin(conn: &mut Db, job: JobId, now: Time) -> Result<bool> {
     let asked = trials::table
         .filter(trials::job_id.eq(job))
         .filter(trials::state.eq_any(TrialState::those(is_open)));
@@ -122,7 +156,7 @@ pub fn begin(conn: &mut Db, job: JobId, now: Time) -> Result<bool, StoreError> {
 }
 
 /// What its clone said so far.
-pub fn note_console(conn: &mut Db, job: JobId, console: &str) -> Result<(), StoreError> {
+pub fn note_console(conn: &mut Db, job: JobId, console: &str) -> Result<()> {
     let running = trials::table
         .filter(trials::job_id.eq(job))
         .filter(trials::state.eq(TrialState::Running));
@@ -144,7 +178,7 @@ pub struct End<'a> {
 }
 
 /// `false`: it had ended.
-pub fn end(conn: &mut Db, id: TrialId, end: &End<'_>) -> Result<bool, StoreError> {
+pub fn end(conn: &mut Db, id: TrialId, end: &End<'_>) -> Result<bool> {
     let open = trials::table
         .find(id)
         .filter(trials::state.eq_any(TrialState::those(is_open)));
@@ -165,7 +199,7 @@ pub fn end(conn: &mut Db, id: TrialId, end: &End<'_>) -> Result<bool, StoreError
 }
 
 /// Those whose job is over, however that came, and that have not heard of it; at most 1,000.
-pub fn forsaken(conn: &mut Db) -> Result<Vec<Trial>, StoreError> {
+pub fn forsaken(conn: &mut Db) -> Result<Vec<Trial>> {
     let at_it = jobs::table
         .filter(jobs::id.eq(trials::job_id))
         .filter(jobs::state.eq_any(JobState::those(job::is_open)));
@@ -179,7 +213,7 @@ pub fn forsaken(conn: &mut Db) -> Result<Vec<Trial>, StoreError> {
 }
 
 /// Migrations whose last trial ran and did not come up; at most 1,000, the newest.
-pub fn failed(conn: &mut Db) -> Result<Vec<MigrationId>, StoreError> {
+pub fn failed(conn: &mut Db) -> Result<Vec<MigrationId>> {
     let later = diesel::alias!(trials as later);
     let newer = later
         .filter(later.field(trials::migration_id).eq(trials::migration_id))

@@ -11,15 +11,16 @@ use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use super::db::{MultiBackend, MultiRawValue};
-use crate::domain::account::{TokenScope, UserRole};
+use crate::domain::account::{StaffRole, TokenScope, UserRole};
+use crate::domain::batch::{BatchKind, BatchState, ItemOutcome};
 use crate::domain::bug::attachment::FileKind;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Severity};
 use crate::domain::fairness::shares::RuleKind;
 use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{
-    AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
-    JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId,
-    TokenId, TrialId, UserId,
+    AccountId, AuditId, BatchId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId,
+    IpId, JobId, JobPauseId, JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId,
+    RegistrationId, SessionId, TokenId, TrialId, UserId,
 };
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::check::CheckState;
@@ -251,6 +252,8 @@ ids!(
     QuestionId,
     JointActId,
     TrialId,
+    BatchId,
+    JobPauseId,
 );
 string_enums!(
     Platform,
@@ -258,6 +261,7 @@ string_enums!(
     HostState,
     KernelFamily,
     UserRole,
+    StaffRole,
     TokenScope,
     IpKind,
     RunLevel,
@@ -268,6 +272,9 @@ string_enums!(
     MigrationState,
     CheckState,
     TrialState,
+    BatchKind,
+    BatchState,
+    ItemOutcome,
     MailState,
     Part,
     Side,

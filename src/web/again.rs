@@ -33,11 +33,27 @@ enum Way {
         path: String,
         pairs: Vec<(String, String)>,
     },
-    SignIn {
+    /// After what `action` takes.
+    After {
+        heading: &'static str,
+        action: &'static str,
+        button: &'static str,
+        fields: Vec<Field>,
         path: String,
         packed: String,
-        email: Box<Field>,
-        password: Box<Field>,
+    },
+}
+
+/// What has to be done before a form is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    Nothing,
+    /// What came first is done.
+    Done,
+    SignIn,
+    /// Show again who they are: by a code, or else by the password.
+    Prove {
+        code: bool,
     },
 }
 
@@ -54,21 +70,36 @@ impl Kept {
         }
     }
 
-    /// To be sent to `path` again; by who has to sign in first, if `sign_in` says so.
-    pub fn again(typed: &Typed, path: &str, csrf: &str, sign_in: bool) -> Self {
+    /// To be sent to `path` again, after what comes first.
+    pub fn again(typed: &Typed, path: &str, csrf: &str, first: First) -> Self {
         let kept = Self::shown(typed);
-        let path = own_path(path).filter(|_| typed.whole && !typed.pairs.is_empty());
+        // A form may have had nothing but its button: what it does waits for the proof alone.
+        let is_worth_it =
+            !typed.pairs.is_empty() || matches!(first, First::Prove { .. } | First::Done);
+        let path = own_path(path).filter(|_| typed.whole && is_worth_it);
         let way = path.map(str::to_owned).and_then(|path| {
-            if !sign_in {
-                let pairs = typed.pairs.clone();
-                return Some(Way::Send { path, pairs });
-            }
-            let (email, password) = fields();
-            Some(Way::SignIn {
-                path,
+            let (heading, action, button, fields) = match first {
+                First::Nothing | First::Done => {
+                    let pairs = typed.pairs.clone();
+                    return Some(Way::Send { path, pairs });
+                }
+                First::SignIn => {
+                    let (email, password) = fields();
+                    let heading = "Sign in, and send it again";
+                    (heading, "/login", "Sign in", vec![email, password])
+                }
+                First::Prove { code } => {
+                    let heading = "Show that it is you, and send it again";
+                    (heading, "/again", "It is me", vec![proof(code)])
+                }
+            };
+            Some(Way::After {
+                heading,
+                action,
+                button,
+                fields,
                 packed: pack(&typed.pairs)?,
-                email: Box::new(email),
-                password: Box::new(password),
+                path,
             })
         });
         Self {
@@ -94,6 +125,22 @@ pub fn fields() -> (Field, Field) {
         email.autocomplete("username"),
         Field::password("password", "Password", "current-password"),
     )
+}
+
+/// By which somebody shows again who they are.
+pub fn proof(code: bool) -> Field {
+    if code {
+        self::code()
+    } else {
+        Field::password("password", "Your password", "current-password")
+    }
+}
+
+pub fn code() -> Field {
+    Field::new("code", "Code", Input::Line("text"))
+        .hint("Six digits that your app shows now, or one of your recovery codes")
+        .autocomplete("one-time-code")
+        .short()
 }
 
 /// A form's fields in one text; `None` where it is too large to be carried along.

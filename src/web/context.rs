@@ -13,7 +13,7 @@ use super::csrf;
 use super::fault::Fault;
 use super::page::Flash;
 use super::ui::Zone;
-use crate::domain::account::UserRole;
+use crate::domain::account::{self, Right, StaffRole};
 use crate::store::account::User;
 use crate::store::attention::Attention;
 
@@ -25,6 +25,8 @@ pub(in crate::web) struct CookieNames {
     pub before: &'static str,
     pub flash: &'static str,
     pub device: &'static str,
+    /// Of who has given their password, and whose code is waited for.
+    pub half: &'static str,
 }
 
 pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
@@ -34,6 +36,7 @@ pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
             before: "__Host-lpm-form",
             flash: "__Host-lpm-say",
             device: "__Host-lpm-device",
+            half: "__Host-lpm-half",
         }
     } else {
         CookieNames {
@@ -41,6 +44,7 @@ pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
             before: "lpm-form",
             flash: "lpm-say",
             device: "lpm-device",
+            half: "lpm-half",
         }
     }
 }
@@ -61,6 +65,8 @@ pub struct Typed {
 
 #[derive(Debug)]
 struct Inner {
+    /// A program asks, which knows no pages and no cookies.
+    is_program: bool,
     reference: String,
     /// The session cookie's value, as sent; whether it is good for anything, only the database knows.
     session: Option<String>,
@@ -80,7 +86,24 @@ struct Inner {
 
 impl Context {
     pub fn new(session: Option<String>, before: Option<String>, flash: Option<Flash>) -> Self {
+        Self::with(false, (session, before, flash))
+    }
+
+    /// Of a call of the API: no cookie of it is looked at, and it gets none.
+    pub fn of_program() -> Self {
+        Self::with(true, (None, None, None))
+    }
+
+    pub fn is_program(&self) -> bool {
+        self.0.is_program
+    }
+
+    fn with(
+        is_program: bool,
+        (session, before, flash): (Option<String>, Option<String>, Option<Flash>),
+    ) -> Self {
         Self(Rc::new(Inner {
+            is_program,
             reference: BASE32_NOPAD.encode(&csrf::random::<8>()).to_lowercase(),
             session,
             before: RefCell::new(before),
@@ -220,18 +243,27 @@ impl FromRequest for Context {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     pub name: String,
-    pub staff: bool,
+    pub email: String,
+    /// What of the staff they are, if they are.
+    pub staff: Option<StaffRole>,
     /// Has an account, and so may have Linodes. Staff may have none.
     pub member: bool,
+    pub second_factor: bool,
     pub zone: Zone,
 }
 
 impl Viewer {
+    pub fn may(&self, right: Right) -> bool {
+        self.staff.is_some_and(|role| account::may(role, right))
+    }
+
     pub fn of(user: &User) -> Self {
         Self {
             name: user.name.clone(),
-            staff: user.role == UserRole::Staff,
+            email: user.email.clone(),
+            staff: user.staff_role,
             member: user.account_id.is_some(),
+            second_factor: user.second_factor_at.is_some(),
             zone: Zone::named(&user.timezone),
         }
     }

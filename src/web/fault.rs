@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
 use crate::app::error::AppError;
+use crate::domain::account::{self, Right, StaffRole};
 use crate::store::error::StoreError;
 
 /// What a handler answers.
@@ -22,6 +23,15 @@ pub enum Fault {
     /// May not do this. Never used for other people's objects: those are [`Fault::NotFound`].
     #[error("forbidden: {0}")]
     Forbidden(String),
+    /// Staff, whose role does not give them this.
+    #[error("{}", account::refusal(*needs, *has))]
+    Right { needs: Right, has: StaffRole },
+    /// Staff, who have to set a second factor up first.
+    #[error("a second factor is needed")]
+    SecondFactor,
+    /// Somebody signed in, who has to show again who they are.
+    #[error("asked again who they are")]
+    Prove,
     #[error("not found")]
     NotFound,
     /// Things are no longer as the page showed them; says how they are, and where to look.
@@ -68,6 +78,16 @@ impl Fault {
         }
     }
 
+    /// The page of what has to be done before this can be, if it can be then.
+    pub fn first(&self) -> Option<&'static str> {
+        match self {
+            Self::SignIn => Some("/login"),
+            Self::Prove => Some("/again"),
+            Self::SecondFactor => Some("/members/accounts/second-factor/setup"),
+            _ => None,
+        }
+    }
+
     /// With a link to where things stand now.
     pub fn conflict_at(
         message: impl Into<String>,
@@ -95,10 +115,13 @@ impl From<AppError> for Fault {
         match error {
             // What someone may not see is not there for them.
             AppError::NotFound | AppError::Forbidden => Self::NotFound,
+            AppError::Right(needs, has) => Self::Right { needs, has },
             // Handlers that show a form again have taken this out before; elsewhere the field was never on a page.
             AppError::Invalid { message, .. } => Self::BadRequest(format!("{message}.")),
             AppError::Conflict(message) | AppError::Later(message) => Self::conflict(message),
             AppError::SignIn => Self::SignIn,
+            AppError::SecondFactor => Self::SecondFactor,
+            AppError::Prove => Self::Prove,
             AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
             AppError::Busy { retry_after_s } => Self::Busy { retry_after_s },
             AppError::Away(cause) => Self::Away(cause.into()),
@@ -118,7 +141,11 @@ impl ResponseError for Fault {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::SignIn => StatusCode::SEE_OTHER,
-            Self::Forbidden(_) | Self::Expired => StatusCode::FORBIDDEN,
+            Self::Forbidden(_)
+            | Self::Right { .. }
+            | Self::SecondFactor
+            | Self::Prove
+            | Self::Expired => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

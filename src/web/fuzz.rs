@@ -8,8 +8,9 @@ use super::staff::fairness::weights_form::{parse_linode, parse_rule, parse_weigh
 use super::staff::graduation::offer::parse_pairs;
 use super::staff::programme::move_times::hours;
 use super::ui::{Problems, Zone, local_time, markdown};
+use crate::domain::second_factor::Typed as Code;
 
-/// Cookies and tokens. No text is a form's token that was not made for this very secret, and what a flash says comes back.
+/// Cookies, tokens and codes. No text is a form's token that was not made for this very secret, and what a flash says comes back.
 pub(crate) fn cookies(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for value in text.split(['\n', ';']) {
@@ -18,6 +19,14 @@ pub(crate) fn cookies(bytes: &[u8]) {
             let again = Flash::of_cookie(&flash.cookie());
             let cut: String = flash.text.chars().take(400).collect();
             assert_eq!(again.map(|it| it.text), Some(cut));
+        }
+        match Code::parse(value) {
+            Some(Code::App(code)) => assert_eq!(code.len(), 6),
+            Some(Code::Recovery(code)) => {
+                let again = Code::parse(&code.to_uppercase());
+                assert_eq!(again, Some(Code::Recovery(code)));
+            }
+            None => {}
         }
     }
     let token = csrf::make(&text);

@@ -1,21 +1,22 @@
-//! The whole surface on one screen.
+//! The surface for everybody and for members; staff's is in [`super::staff::routes`].
 
-use actix_web::web::{ServiceConfig, post, route};
-use actix_web::{Route, guard};
+use actix_web::web::{ServiceConfig, post};
 
-use super::members::account::{self, mail_choices, sign_in, tokens};
+use super::members::account::{self, code, mail_choices, second_factor, sign_in, tokens};
 use super::members::bug::{self, new, thread};
 use super::members::linode::profile::{add_remove, edit};
 use super::members::linode::{self, check, job_queue, power, rename};
 use super::members::migration::{self, actions, start};
 use super::members::{fairness, faq, registration};
+use super::method::get;
 use super::public::{announcement, assets, receipt_keys};
-use super::{agent, ops};
+use super::{agent, ops, staff, v4};
 
 #[allow(clippy::too_many_lines, reason = "one table")]
 pub fn configure(surface: &mut ServiceConfig) {
     surface
         .configure(agent::configure)
+        .configure(v4::configure)
         .route("/", get().to(announcement::show))
         .route("/health", get().to(ops::health))
         .route("/ready", get().to(ops::ready))
@@ -25,6 +26,10 @@ pub fn configure(surface: &mut ServiceConfig) {
         // Signing in.
         .route("/login", get().to(sign_in::login))
         .route("/login", post().to(sign_in::sign_in))
+        .route("/login/code", get().to(code::to_sign_in))
+        .route("/login/code", post().to(code::sign_in))
+        .route("/again", get().to(code::ask_again))
+        .route("/again", post().to(code::prove))
         .route("/logout", post().to(sign_in::sign_out))
         .route("/password/forgot", get().to(sign_in::forgot))
         .route("/password/forgot", post().to(sign_in::send_reset))
@@ -153,6 +158,14 @@ pub fn configure(surface: &mut ServiceConfig) {
             post().to(actions::unschedule),
         )
         .route("/members/migrations/{id}/retry", post().to(actions::retry))
+        .route(
+            "/members/migrations/{id}/untried",
+            get().to(actions::ask_untried),
+        )
+        .route(
+            "/members/migrations/{id}/untried",
+            post().to(actions::go_on_untried),
+        )
         .route("/members/migrations/{id}/try", get().to(actions::ask_trial))
         .route(
             "/members/migrations/{id}/try",
@@ -197,6 +210,34 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/members/accounts/notifications",
             post().to(mail_choices::save),
         )
+        .route(
+            "/members/accounts/second-factor",
+            get().to(second_factor::show),
+        )
+        .route(
+            "/members/accounts/second-factor/setup",
+            get().to(second_factor::begin),
+        )
+        .route(
+            "/members/accounts/second-factor/setup",
+            post().to(second_factor::set),
+        )
+        .route(
+            "/members/accounts/second-factor/remove",
+            get().to(second_factor::ask_remove),
+        )
+        .route(
+            "/members/accounts/second-factor/remove",
+            post().to(second_factor::remove),
+        )
+        .route(
+            "/members/accounts/second-factor/codes",
+            get().to(second_factor::ask_codes),
+        )
+        .route(
+            "/members/accounts/second-factor/codes",
+            post().to(second_factor::make_codes),
+        )
         .route("/members/accounts/tokens", post().to(tokens::make))
         .route(
             "/members/accounts/tokens/{id}/revoke",
@@ -216,153 +257,5 @@ pub fn configure(surface: &mut ServiceConfig) {
         )
         .route("/members/fairness", get().to(fairness::show::show))
         .route("/members/fairness.csv", get().to(fairness::show::csv));
-    configure_staff(surface);
-}
-
-#[allow(clippy::too_many_lines, reason = "one table")]
-fn configure_staff(surface: &mut ServiceConfig) {
-    use super::staff::bug::{self, moderation};
-    use super::staff::evacuation::plan;
-    use super::staff::fairness::{self, weights};
-    use super::staff::graduation::{self, offer};
-    use super::staff::host::{self, enrol};
-    use super::staff::ownership::{held, joint, recovery};
-    use super::staff::programme::{self, end, move_times, texts};
-    use super::staff::registration::{self, bulk};
-    use super::staff::{
-        account, audit, dashboard, faq, job, mail, migration, readiness, to_dashboard,
-    };
-
-    surface
-        .route("/staff", get().to(to_dashboard))
-        .route("/staff/", get().to(dashboard::show))
-        .route("/staff/registrations", get().to(registration::list::list))
-        .route(
-            "/staff/registrations.csv",
-            get().to(registration::list::csv),
-        )
-        .route("/staff/registrations/review", get().to(bulk::review))
-        .route("/staff/registrations/{deed}", post().to(bulk::act))
-        .route("/staff/migrations", get().to(migration::list::list))
-        .route("/staff/migrations/{id}", get().to(migration::show::show))
-        .route(
-            "/staff/migrations/{id}/events",
-            get().to(migration::show::events),
-        )
-        .route(
-            "/staff/migrations/{id}/receipt",
-            get().to(migration::receipt::show),
-        )
-        .route(
-            "/staff/migrations/{id}/receipt.json",
-            get().to(migration::receipt::file),
-        )
-        .route(
-            "/staff/migrations/{id}/{deed}",
-            get().to(migration::actions::ask),
-        )
-        .route(
-            "/staff/migrations/{id}/{deed}",
-            post().to(migration::actions::act),
-        )
-        .route("/staff/held", get().to(held::list))
-        .route("/staff/held/{id}", get().to(held::show))
-        .route("/staff/held/{id}/believe", get().to(held::ask))
-        .route("/staff/held/{id}/believe", post().to(held::believe))
-        .route("/staff/recovery", get().to(recovery::show))
-        .route("/staff/recovery/clock", get().to(recovery::ask_clock))
-        .route("/staff/recovery/clock", post().to(recovery::clock_is_right))
-        .route("/staff/joint/{id}", get().to(joint::show))
-        .route("/staff/joint/{id}", post().to(joint::agree))
-        .route("/staff/joint/{id}/withdraw", get().to(joint::ask_withdraw))
-        .route("/staff/joint/{id}/withdraw", post().to(joint::withdraw))
-        .route("/staff/hosts/{id}/joint/{kind}", get().to(joint::form))
-        .route("/staff/hosts/{id}/joint/{kind}", post().to(joint::ask))
-        .route("/staff/hosts", get().to(host::list::list))
-        .route("/staff/hosts", post().to(enrol::add))
-        .route("/staff/hosts/new", get().to(enrol::new))
-        .route("/staff/hosts/{id}", get().to(host::show::show))
-        .route("/staff/hosts/{id}/state", post().to(host::show::set_state))
-        .route(
-            "/staff/hosts/{id}/limits",
-            post().to(host::show::set_limits),
-        )
-        .route("/staff/hosts/{id}/evacuate", get().to(plan::ask))
-        .route("/staff/hosts/{id}/evacuate", post().to(plan::make))
-        .route("/staff/hosts/{id}/token", get().to(enrol::ask_token))
-        .route("/staff/hosts/{id}/token", post().to(enrol::make_token))
-        .route("/staff/hosts/{id}/revoke", get().to(enrol::ask_revoke))
-        .route("/staff/hosts/{id}/revoke", post().to(enrol::revoke))
-        .route("/staff/hosts/{id}/fairness", get().to(fairness::host::show))
-        .route(
-            "/staff/hosts/{id}/fairness.csv",
-            get().to(fairness::host::csv),
-        )
-        .route("/staff/fairness", get().to(fairness::list::list))
-        .route("/staff/fairness.csv", get().to(fairness::list::csv))
-        .route("/staff/fairness/weights", get().to(weights::show))
-        .route(
-            "/staff/fairness/weights/rule",
-            post().to(weights::save_rule),
-        )
-        .route(
-            "/staff/fairness/weights/linode",
-            post().to(weights::save_linode),
-        )
-        .route("/staff/bugs", get().to(bug::list::list))
-        .route("/staff/bugs.csv", get().to(bug::list::csv))
-        .route("/staff/bugs/{id}", get().to(bug::thread::show))
-        .route("/staff/bugs/{id}", post().to(bug::thread::triage))
-        .route("/staff/bugs/{id}/hide", get().to(moderation::ask))
-        .route("/staff/bugs/{id}/hide", post().to(moderation::act))
-        .route("/staff/bugs/{id}/reply", post().to(bug::thread::reply))
-        .route("/staff/bugs/{id}/note", post().to(bug::thread::note))
-        .route(
-            "/staff/bugs/{id}/explains",
-            post().to(bug::thread::explains),
-        )
-        .route("/staff/bugs/{id}/files/{file}", get().to(bug::thread::file))
-        .route("/staff/faq", get().to(faq::list::list))
-        .route("/staff/faq/new", get().to(faq::edit::new))
-        .route("/staff/faq/new", post().to(faq::edit::add))
-        .route("/staff/faq/{id}", get().to(faq::edit::edit))
-        .route("/staff/faq/{id}", post().to(faq::edit::save))
-        .route("/staff/faq/{id}/move", post().to(faq::list::move_it))
-        .route("/staff/faq/{id}/retire", post().to(faq::list::retire))
-        .route("/staff/questions/{id}", get().to(faq::edit::question))
-        .route("/staff/questions/{id}", post().to(faq::edit::answer))
-        .route("/staff/programme", get().to(programme::show::show))
-        .route("/staff/programme", post().to(programme::show::save))
-        .route("/staff/programme/end", get().to(end::ask))
-        .route("/staff/programme/end", post().to(end::end))
-        .route("/staff/programme/texts/{section}", get().to(texts::show))
-        .route("/staff/programme/texts/{section}", post().to(texts::save))
-        .route("/staff/graduation", get().to(graduation::plan::list))
-        .route("/staff/graduation.csv", get().to(graduation::plan::csv))
-        .route("/staff/graduation/offer", get().to(offer::ask))
-        .route("/staff/graduation/offer", post().to(offer::make))
-        .route("/staff/readiness", get().to(readiness::show::show))
-        .route("/staff/readiness.csv", get().to(readiness::show::csv))
-        .route("/staff/members", get().to(account::list))
-        .route("/staff/members/{id}", get().to(account::show))
-        .route("/staff/members/{id}/{deed}", get().to(account::ask))
-        .route("/staff/members/{id}/{deed}", post().to(account::act))
-        .route("/staff/mail", get().to(mail::list))
-        .route("/staff/mail/retry", get().to(mail::ask_retry))
-        .route("/staff/mail/retry", post().to(mail::retry_all))
-        .route("/staff/mail/{id}", get().to(mail::show))
-        .route("/staff/mail/{id}/retry", post().to(mail::retry))
-        .route("/staff/audit", get().to(audit::list))
-        .route("/staff/audit.csv", get().to(audit::csv))
-        .route("/staff/audit/verify", get().to(audit::verify))
-        .route("/staff/programme/times", get().to(move_times::show))
-        .route("/staff/programme/times", post().to(move_times::save))
-        .route("/staff/jobs", get().to(job::list))
-        .route("/staff/jobs/{id}", get().to(job::show))
-        .route("/staff/jobs/{id}/retry", post().to(job::retry));
-}
-
-/// GET, and HEAD as the same without its body (which the server leaves out).
-fn get() -> Route {
-    route().guard(guard::Any(guard::Get()).or(guard::Head()))
+    staff::routes::configure(surface);
 }

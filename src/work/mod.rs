@@ -1,6 +1,7 @@
-//! Loops that run without a request: the reconciler, the mailer, the roll-up of usage, PostgreSQL's notifications. Each is a thread that
+//! Loops that run without a request: the reconciler, the mailer, batches of registrations, the roll-up of usage, PostgreSQL's notifications. Each is a thread that
 //! ends when it is told to; each only calls into `app`.
 
+pub mod batches;
 pub mod mailer;
 pub mod notifications;
 pub mod reconciler;
@@ -36,6 +37,8 @@ pub fn start(
     })?);
     let (its_app, its_stop) = (app.clone(), stop.clone());
     loops.push(spawn("usage", move || usage::run(&its_app, &its_stop))?);
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    loops.push(spawn("batches", move || batches::run(&its_app, &its_stop))?);
     if let Some(transport) = mail {
         let (its_app, its_stop) = (app.clone(), stop.clone());
         loops.push(spawn("mailer", move || {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 
-use super::mover::{Dice, MIB, Mount, make_generation, spec, unpaced};
-use super::stores::{LINODE, MOVE, Shop, suite};
+use super::mover::{MIB, Mount, make_generation, spec, unpaced, work_dir};
+use super::rng::Rng;
+use super::stores::{self, LINODE, MOVE, Shop, suite};
 
 struct Files {
     dir: tempfile::TempDir,
@@ -65,6 +66,72 @@ fn shop() -> Shop {
 
 suite!([] shop());
 
+/// Where the file system clones, a trial's clones take what their guest writes, and no more.
+fn a_trials_clones_share_their_blocks(mount: &Mount) {
+    let dir = mount.at.join("store");
+    fs::create_dir(&dir).unwrap();
+    let store = Arc::new(FileStore::open(&dir).unwrap());
+    assert!(store.tells_changes(), "it clones");
+    let shop = Shop {
+        store: store.clone(),
+        dir: dir.clone(),
+        make: Box::new(|_, _, _| unreachable!("copies only")),
+        own_room: true,
+        sealed: Box::new(|_, _, _| false),
+    };
+    stores::a_trials_clones_are_the_copies_as_they_are_and_nothing_of_them_is_left(&shop);
+    let disks = [spec(1, 96 * MIB)];
+    store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let copy = store.target(LINODE, MOVE, &disks[0]).unwrap().image;
+    let mut bytes = vec![0; 1 << 20];
+    for at in 0..64 {
+        Rng::new(at).fill(&mut bytes);
+        copy.write_at(&bytes, at * MIB).unwrap();
+    }
+    copy.sync().unwrap();
+    let free = || {
+        let found = rustix::fs::statvfs(&mount.at).unwrap();
+        found.f_bavail * found.f_frsize
+    };
+    rustix::fs::sync();
+    let before = free();
+    let clones = store.make_trial(LINODE, MOVE, &disks, &|_| true).unwrap();
+    rustix::fs::sync();
+    assert!(free() + 8 * MIB > before, "{before} {}", free());
+    let clone = File::options().write(true).open(&clones[0].1).unwrap();
+    clone.write_all_at(&vec![1; 16 << 20], 0).unwrap();
+    clone.sync_all().unwrap();
+    rustix::fs::sync();
+    assert!(free() + 12 * MIB < before && free() + 32 * MIB > before);
+    drop(clone);
+    // An agent that starts finds them by their folder.
+    drop(store);
+    let store = FileStore::open(&dir).unwrap();
+    assert_eq!(store.list().unwrap().trials, [(LINODE, MOVE)]);
+    store.drop_trial(LINODE, MOVE).unwrap();
+    let copy = store.target(LINODE, MOVE, &disks[0]).unwrap().image;
+    Rng::new(0).fill(&mut bytes);
+    let mut found = bytes.clone();
+    copy.read_uncached(&mut found, 0).unwrap();
+    assert!(found == bytes, "the copy is as it was");
+}
+
+#[test]
+fn on_xfs_a_trials_clones_share_their_blocks() {
+    let dir = tempfile::tempdir_in(work_dir()).unwrap();
+    if let Some(mount) = Mount::xfs(dir.path(), 512 * MIB) {
+        a_trials_clones_share_their_blocks(&mount);
+    }
+}
+
+#[test]
+fn on_btrfs_a_trials_clones_share_their_blocks() {
+    let dir = tempfile::tempdir_in(work_dir()).unwrap();
+    if let Some(mount) = Mount::btrfs(dir.path(), 512 * MIB) {
+        a_trials_clones_share_their_blocks(&mount);
+    }
+}
+
 #[test]
 fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
     let shop = files();
@@ -75,7 +142,7 @@ fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
         .write(true)
         .open(shop.path("1/e3/1.img"))
         .unwrap();
-    Dice(1).write(&old, 40 * MIB, 70_000);
+    Rng::new(1).write(&old, 40 * MIB, 70_000);
     shop.store.seal(LINODE, 3).unwrap();
     shop.store
         .reserve(LINODE, MOVE, &disks, Some(unpaced(3)))

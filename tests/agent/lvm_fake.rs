@@ -22,6 +22,9 @@ pub struct State {
     pub changes: u64,
     /// All calls that would be a process.
     pub processes: u64,
+    /// There is no room for snapshots, or the kernel knows none.
+    pub no_snapshots: bool,
+    pub snapshots_are_full: bool,
     /// The so-manieth change from now fails: `true`, before it did anything; `false`, after.
     pub fail: Option<(u64, bool)>,
 }
@@ -118,6 +121,38 @@ impl Group for FakeGroup {
             });
             Ok(())
         })
+    }
+
+    fn snapshot(
+        &self,
+        (of, uuid): (&str, &str),
+        name: &str,
+        extents: u64,
+        tags: &[String],
+    ) -> Result<(), DiskError> {
+        self.change(|state| {
+            let origin = state
+                .volumes
+                .iter()
+                .find(|v| v.name == of && v.uuid == uuid);
+            if origin.is_none() || state.no_snapshots {
+                return Err(DiskError::new(DiskFault::Io, "no snapshot", name));
+            }
+            state.made += 1;
+            fs::copy(self.dir.join(of), self.dir.join(name)).unwrap();
+            state.volumes.push(Volume {
+                name: name.into(),
+                uuid: format!("{:032}", state.made),
+                bytes: extents * EXTENT,
+                tags: tags.to_vec(),
+                writable: true,
+            });
+            Ok(())
+        })
+    }
+
+    fn is_short_of_room(&self) -> Result<bool, DiskError> {
+        Ok(self.ask(|state| state.snapshots_are_full))
     }
 
     fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError> {

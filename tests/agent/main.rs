@@ -43,6 +43,10 @@ mod port;
 #[cfg(feature = "agent")]
 mod portal;
 #[cfg(feature = "agent")]
+#[path = "../support/rng.rs"]
+#[allow(dead_code, reason = "shared with the simulation")]
+mod rng;
+#[cfg(feature = "agent")]
 mod room;
 #[cfg(feature = "agent")]
 mod samples;

@@ -14,6 +14,8 @@ use xenbeta::agent::transfer::{
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::{DiskDigest, DiskSpec, Peer, Progress};
 
+use crate::rng::Rng;
+
 pub const LINODE: LinodeId = LinodeId(7);
 pub const MIGRATION: MigrationId = MigrationId(3);
 pub const EPOCH: i64 = 4;
@@ -303,26 +305,14 @@ pub fn work_dir() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
-/// Numbers that look random and are the same in every run.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.roll() % n.max(1)
-    }
+impl Rng {
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for part in bytes.chunks_mut(8) {
-            let word = self.roll().to_le_bytes();
+            let word = self.next().to_le_bytes();
             part.copy_from_slice(&word[..part.len()]);
         }
     }
+
     /// Writes `len` random bytes at `at`.
     pub fn write(&mut self, file: &File, at: u64, len: usize) {
         let mut bytes = vec![0; len];
@@ -344,6 +334,17 @@ impl Mount {
         let file = file.to_str().unwrap();
         if !done("mkfs.xfs", &["-q", "-m", "reflink=1", file]) {
             eprintln!("SKIPPED: no mkfs.xfs (package xfsprogs)");
+            return None;
+        }
+        Self::made(dir, &["-o", "loop", file])
+    }
+
+    pub fn btrfs(dir: &Path, size: u64) -> Option<Self> {
+        let file = dir.join("btrfs.img");
+        File::create(&file).unwrap().set_len(size).unwrap();
+        let file = file.to_str().unwrap();
+        if !done("mkfs.btrfs", &["-q", file]) {
+            eprintln!("SKIPPED: no mkfs.btrfs (package btrfs-progs)");
             return None;
         }
         Self::made(dir, &["-o", "loop", file])

@@ -21,6 +21,7 @@ use xenbeta::domain::linode::Helper;
 use xenbeta::wire::{BootSpec, Order, Outcome, Report, Task};
 
 use crate::fakes::{FakeDisks, FakeDriver, Shared};
+use crate::rng::Rng;
 use crate::samples;
 
 const LINODE: LinodeId = LinodeId(4);
@@ -832,24 +833,11 @@ fn every_step_may_fail_at_every_call_and_be_repeated() {
     assert!(failures > 30, "only {failures} failures were injected");
 }
 
-/// A small generator, so that a failure can be repeated from its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) as usize % sides
-    }
-}
-
 /// A portal that moves a Linode back and forth, and a network that brings old orders again at any time: 10,000 orders
 /// out of their time, to either host, in between agents that restart. None is carried out.
 #[test]
 fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
-    let mut dice = Dice(20_051_201);
+    let mut rng = Rng::new(20_051_201);
     let mut pair = Pair::new();
     let (mut owner, mut epoch) = (0, 1);
     let mut history = vec![(0, boot(1))];
@@ -857,7 +845,7 @@ fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
     let (mut replayed, mut moves) = (0, 0);
     while replayed < 10_000 {
         for _ in 0..20 {
-            let (at, task) = history[dice.roll(history.len())].clone();
+            let (at, task) = history[rng.below(history.len() as u64) as usize].clone();
             let runs = pair.world.lock().unwrap().runs;
             let marks = [pair.marks(0), pair.marks(1)];
             let current = at == owner && of_epoch(&task) == epoch;
@@ -879,8 +867,8 @@ fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
             assert_eq!(pair.runners(), 1, "{task:?} stopped the guest");
             pair.no_violation();
         }
-        if dice.roll(4) == 0 {
-            pair.restart(dice.roll(2));
+        if rng.below(4) == 0 {
+            pair.restart(rng.below(2) as usize);
         }
         let other = 1 - owner;
         let mut step = |at: usize, task: Task| {
@@ -888,7 +876,7 @@ fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
             history.push((at, task));
         };
         step(owner, seal(epoch));
-        if dice.roll(3) == 0 {
+        if rng.below(3) == 0 {
             step(owner, start(epoch + 1, None));
         } else {
             let receipt = Receipt {

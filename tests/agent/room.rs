@@ -13,7 +13,8 @@ use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
 
 use super::ground::FakeGround;
-use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, Mount, make_generation, spec};
+use super::mover::{EPOCH, LINODE, Lab, MIB, MIGRATION, Mount, make_generation, spec};
+use super::rng::Rng;
 
 const RESERVE: u64 = MIB;
 /// What a pass notes of a disk, at most.
@@ -41,7 +42,7 @@ impl Rig {
         let lab = Lab::from_store(dir, disks, Arc::new(store), &b, |store| store);
         for (id, full) in (1..).zip(full) {
             let disk = lab.source_disk(id);
-            Dice(full + 1).write(&disk, 0, usize::try_from(full * MIB).unwrap());
+            Rng::new(full + 1).write(&disk, 0, usize::try_from(full * MIB).unwrap());
             ground.disk(&disk);
         }
         ground.leave(free);
@@ -50,7 +51,7 @@ impl Rig {
 
     fn guest_writes(&self, disk: i64, at: u64, len: usize) {
         let mut bytes = vec![0; len];
-        Dice(at + len as u64).fill(&mut bytes);
+        Rng::new(at + len as u64).fill(&mut bytes);
         self.ground.write(&self.lab.source_disk(disk), at, &bytes);
     }
 
@@ -222,7 +223,7 @@ impl Rig {
             make_generation(root, linode, EPOCH, std::slice::from_ref(&disk));
             let path = self.lab.from.path(linode, EPOCH, disk.id);
             let file = File::options().read(true).write(true).open(path).unwrap();
-            Dice(n.unsigned_abs()).write(&file, 0, usize::try_from(full * MIB).unwrap());
+            Rng::new(n.unsigned_abs()).write(&file, 0, usize::try_from(full * MIB).unwrap());
             self.ground.disk(&file);
             (linode, disk.clone())
         };
@@ -338,7 +339,7 @@ fn on_a_nearly_full_xfs_a_guest_never_finds_no_room() {
     make_generation(&a, LINODE, EPOCH, &disks);
     let lab = Lab::from_store(dir, disks, store, &b, |store| store);
     let disk = lab.source_disk(1);
-    Dice(1).write(&disk, 0, 64 << 20);
+    Rng::new(1).write(&disk, 0, 64 << 20);
     disk.sync_all().unwrap();
     let filler = File::create(mount.at.join("filler")).unwrap();
     // Takes so many bytes more, if it can.
@@ -400,12 +401,12 @@ fn with_guest<T>(disk: &File, act: impl FnOnce() -> T) -> T {
     let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let guest = scope.spawn(|| {
-            let mut dice = Dice(99);
+            let mut rng = Rng::new(99);
             let mut bytes = vec![0; 1 << 20];
             while rounds.load(Ordering::SeqCst) < 1 || !stop.load(Ordering::SeqCst) {
-                dice.fill(&mut bytes);
+                rng.fill(&mut bytes);
                 for at in 0..64 {
-                    bytes[..8].copy_from_slice(&dice.roll().to_le_bytes());
+                    bytes[..8].copy_from_slice(&rng.next().to_le_bytes());
                     disk.write_all_at(&bytes, at * MIB)?;
                     disk.sync_data()?;
                 }

@@ -17,8 +17,9 @@ use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
 use xenbeta::wire::{DiskSpec, GuestSpec, Order, Outcome, Report, Task};
 
 use super::fakes::{FakeDriver, Shared};
-use super::mover::{Dice, MIB, spec, unpaced};
+use super::mover::{MIB, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
+use super::rng::Rng;
 use super::samples;
 
 pub const LINODE: LinodeId = LinodeId(1);
@@ -286,9 +287,9 @@ pub fn what_follows_no_rule_is_listed_and_left_alone(shop: &Shop) {
 pub fn a_copy_may_start_from_sealed_disks(shop: &Shop) {
     let disks = [spec(1, 6 * MIB + 700)];
     (shop.make)(LINODE, 3, &disks);
-    let mut dice = Dice(1);
-    dice.write(&shop.disk(3, 1), 4 * MIB, 70_000);
-    dice.write(&shop.disk(3, 1), 6 * MIB, 700);
+    let mut rng = Rng::new(1);
+    rng.write(&shop.disk(3, 1), 4 * MIB, 70_000);
+    rng.write(&shop.disk(3, 1), 6 * MIB, 700);
     shop.store.seal(LINODE, 3).unwrap();
     shop.store
         .reserve(LINODE, MOVE, &disks, Some(unpaced(3)))
@@ -318,7 +319,7 @@ pub fn a_copy_of_sealed_disks_stops_when_told_and_is_begun_again(shop: &Shop) {
     (shop.make)(LINODE, 3, &disks);
     for disk in &disks {
         let whole = usize::try_from(disk.size_bytes).unwrap();
-        Dice(disk.id.0.unsigned_abs()).write(&shop.disk(3, disk.id.0), 0, whole);
+        Rng::new(disk.id.0.unsigned_abs()).write(&shop.disk(3, disk.id.0), 0, whole);
     }
     shop.store.seal(LINODE, 3).unwrap();
     let free = shop.store.space().unwrap().free;
@@ -401,11 +402,11 @@ pub fn images_hold_what_is_written_wherever_it_is(shop: &Shop) {
     let image = shop.store.target(LINODE, MOVE, &disks[0]).unwrap().image;
     image.punch(0..size).unwrap();
     let mut picture = vec![0_u8; usize::try_from(size).unwrap()];
-    let mut dice = Dice(77);
+    let mut rng = Rng::new(77);
     for round in 0..200 {
-        let at = dice.below(size);
+        let at = rng.below(size);
         let most = [1, 600, 5000, 300_000][round % 4];
-        let len = (1 + dice.below(most)).min(size - at);
+        let len = (1 + rng.below(most)).min(size - at);
         // Whole blocks from a boundary on are another way through the store.
         let at = if round % 3 == 0 { at - at % 4096 } else { at };
         let part = usize::try_from(at).unwrap()..usize::try_from(at + len).unwrap();
@@ -413,7 +414,7 @@ pub fn images_hold_what_is_written_wherever_it_is(shop: &Shop) {
             image.punch(at..at + len).unwrap();
             picture[part.clone()].fill(0);
         } else {
-            dice.fill(&mut picture[part.clone()]);
+            rng.fill(&mut picture[part.clone()]);
             image.write_at(&picture[part.clone()], at).unwrap();
         }
         let mut found = vec![1; part.len()];
@@ -577,12 +578,12 @@ pub fn a_trials_clones_are_the_copies_as_they_are_and_nothing_of_them_is_left(sh
     let made = |pace| shop.store.make_trial(LINODE, MOVE, &disks, pace);
     assert!(made(&go).is_err(), "there is nothing to clone");
     shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    let mut dice = Dice(7);
+    let mut rng = Rng::new(7);
     let content: Vec<Vec<u8>> = disks
         .iter()
         .map(|disk| {
             let mut bytes = vec![0; usize::try_from(disk.size_bytes).unwrap()];
-            dice.fill(&mut bytes);
+            rng.fill(&mut bytes);
             let copy = shop.store.target(LINODE, MOVE, disk).unwrap().image;
             copy.write_at(&bytes, 0).unwrap();
             copy.sync().unwrap();

@@ -16,8 +16,9 @@ use xenbeta::agent::transfer::{Fault, Fetch, TransferError, Watch};
 use xenbeta::domain::ids::MigrationId;
 use xenbeta::wire::Progress;
 
-use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, spec, unpaced};
+use super::mover::{EPOCH, LINODE, Lab, MIB, MIGRATION, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
+use super::rng::Rng;
 
 fn fault<T: std::fmt::Debug>(result: Result<T, TransferError>) -> Fault {
     let error = result.unwrap_err();
@@ -32,16 +33,16 @@ fn fault<T: std::fmt::Debug>(result: Result<T, TransferError>) -> Fault {
 fn a_sparse_disk_arrives_equal_and_sparse() {
     let lab = Lab::new(&[40 * MIB + 4096 + 512, 3 * MIB]);
     let disk = lab.source_disk(1);
-    let mut dice = Dice(1);
-    dice.write(&disk, 0, 700_000);
-    dice.write(&disk, 9 * MIB + 5, 3_000_000);
-    dice.write(&disk, 40 * MIB, 4096 + 512);
+    let mut rng = Rng::new(1);
+    rng.write(&disk, 0, 700_000);
+    rng.write(&disk, 9 * MIB + 5, 3_000_000);
+    rng.write(&disk, 40 * MIB, 4096 + 512);
     let warm = lab.warm(4).unwrap();
     assert!(
         warm.sent_bytes >= 3_700_000 && warm.sent_bytes < 4_200_000,
         "{warm:?}"
     );
-    dice.write(&disk, 20 * MIB, 5000);
+    rng.write(&disk, 20 * MIB, 5000);
     disk.write_all_at(&vec![0; 1_000_000], 9 * MIB).unwrap();
     lab.seal();
     let report = lab.finish().unwrap();
@@ -65,7 +66,7 @@ proptest! {
     ) {
         let lab = Lab::new(&[size]);
         let disk = lab.source_disk(1);
-        let mut dice = Dice(size);
+        let mut rng = Rng::new(size);
         let half = steps.len() / 2;
         for (i, (at, len, zero)) in steps.iter().enumerate() {
             if i == half {
@@ -76,7 +77,7 @@ proptest! {
             if *zero {
                 disk.write_all_at(&vec![0; len], at).unwrap();
             } else {
-                dice.write(&disk, at, len);
+                rng.write(&disk, at, len);
             }
         }
         lab.seal();
@@ -180,9 +181,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, limit: Option<u64>) -> bool {
 fn a_line_cut_at_random_points_is_taken_up_again() {
     let mut lab = Lab::new(&[96 * MIB]);
     let disk = lab.source_disk(1);
-    let mut dice = Dice(5);
-    dice.write(&disk, MIB, 60 << 20);
-    let limits = (0..12).map(|_| 2000 + dice.below(6 * MIB)).collect();
+    let mut rng = Rng::new(5);
+    rng.write(&disk, MIB, 60 << 20);
+    let limits = (0..12).map(|_| 2000 + rng.below(6 * MIB)).collect();
     let proxy = Proxy::start(lab.peer.address.clone(), limits);
     lab.peer.address = proxy.address.clone();
     lab.seal();
@@ -197,7 +198,7 @@ fn a_line_cut_at_random_points_is_taken_up_again() {
 #[test]
 fn a_source_that_went_away_is_given_up_and_then_resumed() {
     let mut lab = Lab::new(&[64 * MIB]);
-    Dice(6).write(&lab.source_disk(1), 0, 48 << 20);
+    Rng::new(6).write(&lab.source_disk(1), 0, 48 << 20);
     lab.cap.set(Some(40));
     let report = std::thread::scope(|scope| {
         let cut = scope.spawn(|| {
@@ -229,7 +230,7 @@ fn a_source_that_went_away_is_given_up_and_then_resumed() {
 #[test]
 fn strangers_and_wrong_moments_are_refused() {
     let mut lab = Lab::new(&[MIB]);
-    Dice(2).write(&lab.source_disk(1), 0, 5000);
+    Rng::new(2).write(&lab.source_disk(1), 0, 5000);
     assert_eq!(fault(lab.finish()), Fault::NotSealed);
     lab.source.sealed.store(EPOCH - 1, Ordering::SeqCst);
     assert_eq!(fault(lab.finish()), Fault::NotSealed);
@@ -300,7 +301,7 @@ fn a_plain_or_silent_client_gets_nothing_and_harms_nothing() {
 #[test]
 fn strangers_that_trickle_do_not_stop_a_move() {
     let lab = Lab::new(&[MIB]);
-    Dice(7).write(&lab.source_disk(1), 0, 500_000);
+    Rng::new(7).write(&lab.source_disk(1), 0, 500_000);
     let begun = Instant::now();
     let mut strangers: Vec<_> = (0..200)
         .map(|_| TcpStream::connect(lab.server.local_addr()).unwrap())
@@ -349,7 +350,7 @@ fn nothing_is_told_or_published_while_the_portal_does_not_hear_the_source() {
 fn the_cap_holds_and_changes_while_it_runs() {
     for source_side in [false, true] {
         let lab = Lab::new(&[32 * MIB]);
-        Dice(3).write(&lab.source_disk(1), 0, 20_000_000);
+        Rng::new(3).write(&lab.source_disk(1), 0, 20_000_000);
         let cap = if source_side {
             &lab.source_cap
         } else {
@@ -380,7 +381,7 @@ fn the_cap_holds_and_changes_while_it_runs() {
 #[test]
 fn a_cancel_ends_it_at_once_and_keeps_what_was_copied() {
     let lab = Lab::new(&[64 * MIB]);
-    Dice(3).write(&lab.source_disk(1), 0, 60_000_000);
+    Rng::new(3).write(&lab.source_disk(1), 0, 60_000_000);
     lab.cap.set(Some(30));
     std::thread::scope(|scope| {
         let job = scope.spawn(|| lab.warm(1));
@@ -418,7 +419,7 @@ impl Watch for Said {
 #[test]
 fn what_is_left_to_send_comes_to_nothing_and_holes_are_not_sent() {
     let lab = Lab::new(&[256 * MIB]);
-    Dice(3).write(&lab.source_disk(1), 0, 40 << 20);
+    Rng::new(3).write(&lab.source_disk(1), 0, 40 << 20);
     let said = Said::default();
     lab.cap.set(Some(30));
     let watch = Fetch {
@@ -490,12 +491,12 @@ impl Watch for CutAt {
 /// copy read at the destination.
 fn final_after_a_cut(lab: &Lab, cut: &CutAt, at: u64) -> (u64, u64) {
     let disk = lab.source_disk(1);
-    Dice(3).write(&disk, 0, 20 << 20);
+    Rng::new(3).write(&disk, 0, 20 << 20);
     cut.begin(0);
     lab.warm(2).unwrap();
-    let mut dice = Dice(at + 7);
+    let mut rng = Rng::new(at + 7);
     for place in 0..40 {
-        dice.write(&disk, place * 500_000, 30_000);
+        rng.write(&disk, place * 500_000, 30_000);
     }
     cut.begin(at);
     let pass = Fetch {
@@ -511,7 +512,7 @@ fn final_after_a_cut(lab: &Lab, cut: &CutAt, at: u64) -> (u64, u64) {
         assert!(took < Duration::from_secs(1), "at touch {at}: {took:?}");
     }
     // What it wrote until it was shut down.
-    dice.write(&disk, 9_000, 10);
+    rng.write(&disk, 9_000, 10);
     lab.seal();
     let (touches, _) = cut.begin(0);
     let report = lab.finish().unwrap();
@@ -610,7 +611,7 @@ fn a_thousand_spoilt_chunks_are_all_caught() {
     });
     let faults = spoil.clone();
     let lab = Lab::wrapped(&[32 * MIB], |store| Faulty::wrap(store, faults));
-    Dice(9).write(&lab.source_disk(1), 0, 24 << 20);
+    Rng::new(9).write(&lab.source_disk(1), 0, 24 << 20);
     lab.seal();
     let report = lab.finish().unwrap();
     assert_eq!(
@@ -633,7 +634,7 @@ fn a_disk_that_never_keeps_what_it_is_given_is_never_published() {
         always: true,
     });
     let lab = Lab::wrapped(&[4 * MIB], |store| Faulty::wrap(store, spoil));
-    Dice(9).write(&lab.source_disk(1), 0, 100_000);
+    Rng::new(9).write(&lab.source_disk(1), 0, 100_000);
     lab.seal();
     assert_eq!(fault(lab.finish()), Fault::Corrupt);
     assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
@@ -655,7 +656,7 @@ fn a_copy_read_back_through_the_cache_says_so() {
         let lab = Lab::wrapped(&[2 * MIB, MIB], |store| {
             Faulty::wrap(store, Arc::new(Cached(cached)))
         });
-        Dice(4).write(&lab.source_disk(1), 0, 1 << 20);
+        Rng::new(4).write(&lab.source_disk(1), 0, 1 << 20);
         lab.seal();
         let report = lab.finish().unwrap();
         lab.assert_equal(&report);
@@ -680,7 +681,7 @@ fn a_copy_read_back_through_the_cache_says_so() {
     let ground = super::ground::FakeGround::new(1 << 30);
     let to: Arc<dyn DiskStore> = Arc::new(FileStore::on(&b, None, ground).unwrap());
     let lab = Lab::between(dir, disks, from, to);
-    Dice(4).write(&lab.source_disk(1), 5, 1 << 20);
+    Rng::new(4).write(&lab.source_disk(1), 5, 1 << 20);
     lab.seal();
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
@@ -745,7 +746,7 @@ fn errors_of_the_devices_end_the_copy_with_clear_words() {
         });
         let faults = fail.clone();
         let lab = Lab::wrapped(&[8 * MIB], |store| Faulty::wrap(store, faults));
-        Dice(4).write(&lab.source_disk(1), 0, 6 << 20);
+        Rng::new(4).write(&lab.source_disk(1), 0, 6 << 20);
         lab.seal();
         assert_eq!(fault(lab.finish()), expected, "{kind}");
         assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
@@ -776,7 +777,7 @@ fn an_error_of_the_sources_disk_is_told_and_nothing_is_published() {
         |store| Faulty::wrap(store, faults),
         |store| store,
     );
-    Dice(4).write(&lab.source_disk(1), 0, 6 << 20);
+    Rng::new(4).write(&lab.source_disk(1), 0, 6 << 20);
     lab.seal();
     assert_eq!(fault(lab.finish()), Fault::Disk);
     assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
@@ -793,7 +794,7 @@ fn an_error_of_the_sources_disk_is_told_and_nothing_is_published() {
 fn a_copy_published_for_an_earlier_seal_is_made_again() {
     let lab = Lab::new(&[2 * MIB]);
     let disk = lab.source_disk(1);
-    Dice(1).write(&disk, 0, 300_000);
+    Rng::new(1).write(&disk, 0, 300_000);
     lab.seal();
     lab.finish().unwrap();
     assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_some());
@@ -801,7 +802,7 @@ fn a_copy_published_for_an_earlier_seal_is_made_again() {
     lab.to.reserve(LINODE, MIGRATION, &lab.disks, None).unwrap();
     assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
     lab.server.close(LINODE, MIGRATION).unwrap();
-    Dice(2).write(&disk, MIB, 10_000);
+    Rng::new(2).write(&disk, MIB, 10_000);
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
     assert!(report.sent_bytes < 50_000, "{report:?}");
@@ -810,7 +811,7 @@ fn a_copy_published_for_an_earlier_seal_is_made_again() {
 #[test]
 fn the_way_back_starts_from_the_old_disks() {
     let lab = Lab::new(&[32 * MIB]);
-    Dice(8).write(&lab.source_disk(1), 0, 20 << 20);
+    Rng::new(8).write(&lab.source_disk(1), 0, 20 << 20);
     // The destination still has them under an older epoch.
     let old = lab.to.path(LINODE, 2, lab.disks[0].id);
     std::fs::create_dir_all(old.parent().unwrap()).unwrap();
@@ -819,7 +820,7 @@ fn the_way_back_starts_from_the_old_disks() {
     lab.to
         .reserve(LINODE, MIGRATION, &lab.disks, Some(unpaced(2)))
         .unwrap();
-    Dice(10).write(&lab.source_disk(1), 5 * MIB, 40_000);
+    Rng::new(10).write(&lab.source_disk(1), 5 * MIB, 40_000);
     lab.seal();
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
@@ -859,8 +860,8 @@ fn where_the_store_can_tell_only_what_changed_is_read() {
     );
     assert!(lab.from.tells_changes());
     let disk = lab.source_disk(1);
-    let mut dice = Dice(11);
-    dice.write(&disk, 0, 30 << 20);
+    let mut rng = Rng::new(11);
+    rng.write(&disk, 0, 30 << 20);
     let warm = lab.warm(3).unwrap();
     assert!(warm.passes >= 2);
     assert!(
@@ -870,13 +871,13 @@ fn where_the_store_can_tell_only_what_changed_is_read() {
     // Ten rounds of scattered writes, some to what a clone holds, some to holes, some punched out again.
     for _ in 0..10 {
         for _ in 0..5 {
-            let at = dice_at(&mut dice);
-            dice.write(&disk, at, 4096);
+            let at = dice_at(&mut rng);
+            rng.write(&disk, at, 4096);
         }
-        punch(&disk, dice_at(&mut dice), 100_000);
+        punch(&disk, dice_at(&mut rng), 100_000);
         lab.warm(1).unwrap();
     }
-    dice.write(&disk, 9_000, 10);
+    rng.write(&disk, 9_000, 10);
     lab.seal();
     count.0.store(0, Ordering::SeqCst);
     let report = lab.finish().unwrap();
@@ -897,8 +898,8 @@ fn where_the_store_can_tell_only_what_changed_is_read() {
     drop(mount);
 }
 
-fn dice_at(dice: &mut Dice) -> u64 {
-    dice.below(60 * MIB)
+fn dice_at(rng: &mut Rng) -> u64 {
+    rng.below(60 * MIB)
 }
 
 fn punch(disk: &std::fs::File, at: u64, len: u64) {
@@ -922,7 +923,7 @@ fn room_that_was_promised_stays_free_while_others_fill_the_disk() {
     std::fs::create_dir_all(&a).unwrap();
     std::fs::create_dir_all(&b).unwrap();
     let lab = Lab::on(dir, &a, &b, &[64 * MIB], |store| store, |store| store);
-    Dice(12).write(&lab.source_disk(1), 0, 64 << 20);
+    Rng::new(12).write(&lab.source_disk(1), 0, 64 << 20);
     // Somebody else fills what is left.
     let mut filler = std::fs::File::create(mount.at.join("filler")).unwrap();
     while filler.write_all(&vec![7; 1 << 20]).is_ok() {}

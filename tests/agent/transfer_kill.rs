@@ -10,8 +10,9 @@ use xenbeta::agent::disk::{DiskStore, FileStore, Image};
 use xenbeta::agent::transfer::{Cap, Fetch, Identity};
 use xenbeta::wire::Peer;
 
-use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, Quiet, spec};
+use super::mover::{EPOCH, LINODE, Lab, MIB, MIGRATION, Quiet, spec};
 use super::mover_store::{Faults, Faulty};
+use super::rng::Rng;
 
 const TEST: &str = "transfer_kill::child_that_copies";
 
@@ -105,8 +106,8 @@ fn a_block_that_went_there_and_back_while_its_copy_was_killed_is_not_taken_for_u
     for writes in [1, 2, 5] {
         let lab = Lab::new(&[40 * MIB]);
         let disk = lab.source_disk(1);
-        let mut dice = Dice(31);
-        dice.write(&disk, 0, 30 << 20);
+        let mut rng = Rng::new(31);
+        rng.write(&disk, 0, 30 << 20);
         lab.warm(1).unwrap();
         let places: Vec<u64> = (0..8).map(|i| i * 4 * MIB + 8192).collect();
         let mut block = vec![0; 4096];
@@ -114,7 +115,7 @@ fn a_block_that_went_there_and_back_while_its_copy_was_killed_is_not_taken_for_u
         for at in &places {
             disk.read_exact_at(&mut block, *at).unwrap();
             first.push(block.clone());
-            dice.write(&disk, *at, 4096);
+            rng.write(&disk, *at, 4096);
         }
         let status = child(&lab, &format!("die after {writes}")).wait().unwrap();
         assert_eq!(
@@ -142,10 +143,10 @@ fn a_destination_killed_at_random_moments_ends_with_equal_disks() {
     const SIZE: u64 = 48 * MIB;
     let lab = Lab::new(&[SIZE]);
     let disk = lab.source_disk(1);
-    let mut dice = Dice(21);
-    dice.write(&disk, 0, 40 << 20);
+    let mut rng = Rng::new(21);
+    rng.write(&disk, 0, 40 << 20);
     // Blocks that go A → B → A while copies of them are killed half-way.
-    let places: Vec<u64> = (0..200).map(|_| dice.below(SIZE / 4096) * 4096).collect();
+    let places: Vec<u64> = (0..200).map(|_| rng.below(SIZE / 4096) * 4096).collect();
     let first: Vec<Vec<u8>> = places
         .iter()
         .map(|at| {
@@ -158,13 +159,13 @@ fn a_destination_killed_at_random_moments_ends_with_equal_disks() {
     for round in 0..24 {
         for (at, block) in places.iter().zip(&first) {
             if round % 2 == 0 {
-                dice.write(&disk, *at, 4096);
+                rng.write(&disk, *at, 4096);
             } else {
                 disk.write_all_at(block, *at).unwrap();
             }
         }
         let mut running = child(&lab, "warm");
-        let moment = Duration::from_millis(30 + dice.below(200));
+        let moment = Duration::from_millis(30 + rng.below(200));
         std::thread::sleep(moment);
         moments.push(moment);
         running.kill().unwrap();
@@ -173,7 +174,7 @@ fn a_destination_killed_at_random_moments_ends_with_equal_disks() {
     lab.seal();
     for _ in 0..6 {
         let mut running = child(&lab, "final");
-        std::thread::sleep(Duration::from_millis(20 + dice.below(120)));
+        std::thread::sleep(Duration::from_millis(20 + rng.below(120)));
         let _ = running.kill();
         running.wait().unwrap();
     }
@@ -186,9 +187,9 @@ fn a_copy_takes_little_memory_however_large_the_disk() {
     // Larger than the bound many times over, and a delta on top, and a hole that is larger still.
     let lab = Lab::new(&[8192 * MIB]);
     let disk = lab.source_disk(1);
-    let mut dice = Dice(22);
+    let mut rng = Rng::new(22);
     for at in 0..24 {
-        dice.write(&disk, at * 333 * MIB, 16 << 20);
+        rng.write(&disk, at * 333 * MIB, 16 << 20);
     }
     let output = child(&lab, "memory").wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -116,14 +116,16 @@ test("on a phone charts can be read, times stand on one line, and a table's rows
   await phone.close();
 });
 
-test("staff's tabs are one row on a phone, and the present one is in sight", async () => {
+test("staff's groups and the pages of one are a row each on a phone, and the present ones are in sight", async () => {
   const phone = await Session.open(browser, { viewport: PHONE, isMobile: true, hasTouch: true, storageState: await staff.context.storageState() });
   for (const path of ["/staff/", "/staff/registrations", "/staff/programme", "/staff/audit"]) {
     await phone.go(path);
-    const bar = phone.page.locator(".subbar ul");
-    assert.ok((await bar.boundingBox()).height <= 60, path);
-    const current = await phone.page.locator(".subbar [aria-current]").boundingBox();
-    assert.ok(current.x >= 0 && current.x + current.width <= PHONE.width + 1, `${path}: ${JSON.stringify(current)}`);
+    for (const row of [".tabbar", ".subbar"]) {
+      const bar = phone.page.locator(`${row} ul`);
+      assert.ok((await bar.boundingBox()).height <= 60, `${path} ${row}`);
+      const current = await phone.page.locator(`${row} [aria-current]`).boundingBox();
+      assert.ok(current.x >= 0 && current.x + current.width <= PHONE.width + 1, `${path} ${row}: ${JSON.stringify(current)}`);
+    }
   }
   phone.clean();
   await phone.close();

@@ -12,7 +12,7 @@ use xenbeta::domain::linode::check::{Check, CheckPlan};
 use xenbeta::domain::migration::MigrationState as State;
 use xenbeta::store;
 
-use crate::judge::Found;
+use crate::judge::Findings;
 use crate::support::On;
 use crate::support::fleet::XEN1;
 use crate::world::{MOVED, World};
@@ -112,7 +112,7 @@ fn homes(on: On, count: usize) {
     for number in 0..count {
         world.comes_home(number, MOVED[number % MOVED.len()]);
     }
-    let mut found: Found = world.judge();
+    let mut found: Findings = world.judge();
     world.look_at_disks(&mut found);
     assert!(found.is_none(), "{found:#?}");
     println!("homes: {count} of {count} serve at home again, no acknowledged write lost");

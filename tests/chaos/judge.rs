@@ -18,14 +18,14 @@ use crate::world::{ALL, World};
 
 /// What must never be.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct Findings {
     pub overlaps: Vec<String>,
     pub lost_writes: Vec<String>,
     pub stuck: Vec<String>,
     pub violations: Vec<String>,
 }
 
-impl Found {
+impl Findings {
     pub fn extend(&mut self, other: Self) {
         self.overlaps.extend(other.overlaps);
         self.lost_writes.extend(other.lost_writes);
@@ -50,8 +50,8 @@ pub struct Acts {
 
 impl World {
     /// The witness's whole history: no two runners, no start without the stop before it, no number lost.
-    pub fn judge(&self) -> Found {
-        let mut found = Found::default();
+    pub fn judge(&self) -> Findings {
+        let mut found = Findings::default();
         for violation in witness::judge(&self.witness()).unwrap().violations {
             if violation.contains("Overlap") {
                 found.overlaps.push(violation);
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// The disk that each Linode runs from has everything that was ever synced.
-    pub fn look_at_disks(&self, found: &mut Found) {
+    pub fn look_at_disks(&self, found: &mut Findings) {
         for linode in ALL {
             let Some(host) = self.hosts.iter().find(|it| it.guest(linode).is_some()) else {
                 continue;
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Waits until all is well; first alone, then with acts. What still ails at the end is stuck.
-    pub fn settle(&self, limit: Duration) -> (Acts, Found) {
+    pub fn settle(&self, limit: Duration) -> (Acts, Findings) {
         let mut acts = Acts::default();
         let begun = Instant::now();
         let mut well = 0;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::faults::Fault;
-use crate::judge::{Acts, Found};
+use crate::judge::{Acts, Findings};
 use crate::random::Random;
 use crate::support::On;
 use crate::world::{MOVED, World};
@@ -18,7 +18,7 @@ struct Tally {
     faults: usize,
     moves: usize,
     acts: Acts,
-    found: Found,
+    found: Findings,
     kinds: BTreeMap<String, usize>,
 }
 

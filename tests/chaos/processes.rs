@@ -154,7 +154,8 @@ impl Portal {
         fs::write(&secret_file, secret).unwrap();
         fs::set_permissions(&secret_file, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
-            "listen = \"{address}\"\ndatabase_url = {database:?}\nsecret_file = {secret_file:?}\n"
+            "listen = \"{address}\"\ndatabase_url = {database:?}\nsecret_file = {secret_file:?}\n\
+             second_factor = \"offered\"\nask_again_min = 1440\n"
         );
         fs::write(&config, text).unwrap();
         let program = Program {

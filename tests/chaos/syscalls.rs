@@ -12,7 +12,7 @@ use xenbeta::agent::ledger::Ledger;
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 
-use crate::judge::{Acts, Found};
+use crate::judge::{Acts, Findings};
 use crate::processes::Program;
 use crate::random::Random;
 use crate::refusing::{Refusing, These};
@@ -48,7 +48,7 @@ struct Tally {
     died: usize,
     failed: usize,
     acts: Acts,
-    found: Found,
+    found: Findings,
     calls: BTreeMap<String, usize>,
 }
 
@@ -186,7 +186,7 @@ impl World {
     }
 
     /// A move that failed says why; no record of a ledger is half done, and the database is whole.
-    fn look_at_ends(&self, found: &mut Found, tally: &mut Tally) {
+    fn look_at_ends(&self, found: &mut Findings, tally: &mut Tally) {
         if let Some(row) = self.beta(WEB)
             && row.state == MigrationState::Failed
         {
@@ -223,7 +223,7 @@ impl World {
 
 impl World {
     /// What the portal calls sent is there, whole.
-    fn look_at_mail(&self, found: &mut Found) {
+    fn look_at_mail(&self, found: &mut Findings) {
         let counts = self.app().db.read(store::mail::counts).unwrap();
         let sent = counts
             .iter()

@@ -7,27 +7,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use xenbeta::agent::disk::Image;
 
 use crate::line::{Bit, flipping};
-use crate::mover::{Dice, Lab};
+use crate::mover::Lab;
 use crate::mover_store::{Faults, Faulty};
+use crate::rng::Rng;
 
 pub const SIZE: u64 = 256 * 1024;
 
-pub fn from_source(dice: &mut Dice) -> Result<(), String> {
+pub fn from_source(rng: &mut Rng) -> Result<(), String> {
     // Half of them in the handshake and the first frames.
-    let below = if dice.below(2) == 0 { 800 } else { SIZE };
-    line(dice, below, true)
+    let below = if rng.below(2) == 0 { 800 } else { SIZE };
+    line(rng, below, true)
 }
 
-pub fn to_source(dice: &mut Dice) -> Result<(), String> {
-    line(dice, 850, false)
+pub fn to_source(rng: &mut Rng) -> Result<(), String> {
+    line(rng, 850, false)
 }
 
-fn line(dice: &mut Dice, below: u64, from_source: bool) -> Result<(), String> {
+fn line(rng: &mut Rng, below: u64, from_source: bool) -> Result<(), String> {
     let mut lab = Lab::new(&[SIZE]);
-    dice.write(&lab.source_disk(1), 0, SIZE as usize);
+    rng.write(&lab.source_disk(1), 0, SIZE as usize);
     let bit = Bit {
-        at: dice.below(below),
-        bit: dice.below(8),
+        at: rng.below(below),
+        bit: rng.below(8),
         from_source,
     };
     let (address, flipped) = flipping(lab.peer.address.clone(), bit);
@@ -79,23 +80,23 @@ impl Faults for OneBit {
     }
 }
 
-pub fn written(dice: &mut Dice) -> Result<(), String> {
-    at_the_disk(dice, true)
+pub fn written(rng: &mut Rng) -> Result<(), String> {
+    at_the_disk(rng, true)
 }
 
-pub fn read_back(dice: &mut Dice) -> Result<(), String> {
-    at_the_disk(dice, false)
+pub fn read_back(rng: &mut Rng) -> Result<(), String> {
+    at_the_disk(rng, false)
 }
 
-fn at_the_disk(dice: &mut Dice, to_disk: bool) -> Result<(), String> {
+fn at_the_disk(rng: &mut Rng, to_disk: bool) -> Result<(), String> {
     let fault = Arc::new(OneBit {
-        at: dice.below(SIZE),
-        bit: dice.below(8),
+        at: rng.below(SIZE),
+        bit: rng.below(8),
         to_disk,
         passed: AtomicU64::new(0),
     });
     let lab = Lab::wrapped(&[SIZE], |store| Faulty::wrap(store, fault.clone()));
-    dice.write(&lab.source_disk(1), 0, SIZE as usize);
+    rng.write(&lab.source_disk(1), 0, SIZE as usize);
     lab.seal();
     let report = lab.finish().map_err(|e| e.to_string())?;
     lab.assert_equal(&report);

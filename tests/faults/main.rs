@@ -21,6 +21,9 @@ mod mover;
 mod mover_store;
 mod records;
 mod rest;
+#[path = "../support/rng.rs"]
+#[allow(dead_code, reason = "shared with the simulation")]
+mod rng;
 #[path = "../agent/samples.rs"]
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod samples;
@@ -28,10 +31,10 @@ mod samples;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mover::Dice;
+use rng::Rng;
 
 /// One flipped bit, drawn by the dice. An error: it was not found.
-type Flip = fn(&mut Dice) -> Result<(), String>;
+type Flip = fn(&mut Rng) -> Result<(), String>;
 
 const FLIPS: [(&str, Flip); 13] = [
     ("on the line from the source", flight::from_source),
@@ -69,7 +72,7 @@ fn flip(count: u64, seed: u64) {
                 return;
             }
             let (name, flip) = FLIPS[round as usize % FLIPS.len()];
-            let done = flip(&mut Dice(seed.wrapping_add(round << 32)));
+            let done = flip(&mut Rng::new(seed.wrapping_add(round << 32)));
             if let Err(why) = done {
                 let text = format!("flip {round}, seed {seed}, {name}: {why}");
                 missed.lock().unwrap().push(text);

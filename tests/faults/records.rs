@@ -8,8 +8,9 @@ use xenbeta::agent::ledger::{Entry, HeldJob, Ledger, OpenTransfer};
 use xenbeta::domain::ids::{JobId, MigrationId};
 use xenbeta::wire::{Order, PortalMark, Task};
 
-use crate::mover::{Dice, LINODE};
+use crate::mover::LINODE;
 use crate::rest::rot;
+use crate::rng::Rng;
 
 /// A ledger with one of everything.
 fn ledger() -> tempfile::TempDir {
@@ -63,16 +64,16 @@ fn mark(revision: i64) -> PortalMark {
 }
 
 /// Rots the file, and gives what then comes of opening the ledger.
-fn opened(dir: &Path, name: &str, dice: &mut Dice) -> Result<Ledger, LedgerError> {
+fn opened(dir: &Path, name: &str, rng: &mut Rng) -> Result<Ledger, LedgerError> {
     let path: PathBuf = dir.join(name);
     let len = std::fs::metadata(&path).unwrap().len();
-    rot(&path, 0..len, dice);
+    rot(&path, 0..len, rng);
     Ledger::open(dir)
 }
 
-pub fn linode(dice: &mut Dice) -> Result<(), String> {
+pub fn linode(rng: &mut Rng) -> Result<(), String> {
     let dir = ledger();
-    let ledger = opened(dir.path(), &format!("linode-{LINODE}.json"), dice);
+    let ledger = opened(dir.path(), &format!("linode-{LINODE}.json"), rng);
     match ledger.map(|it| it.entry(LINODE)) {
         Ok(Err(LedgerError::Damaged { .. })) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -80,11 +81,11 @@ pub fn linode(dice: &mut Dice) -> Result<(), String> {
 }
 
 /// The portal gives these again: they are set aside.
-pub fn job_or_transfer(dice: &mut Dice) -> Result<(), String> {
+pub fn job_or_transfer(rng: &mut Rng) -> Result<(), String> {
     let dir = ledger();
-    let job = dice.below(2) == 0;
+    let job = rng.below(2) == 0;
     let name = if job { "job-5.json" } else { "transfer-3.json" };
-    let ledger = opened(dir.path(), name, dice).map_err(|e| e.to_string())?;
+    let ledger = opened(dir.path(), name, rng).map_err(|e| e.to_string())?;
     let left = (
         ledger.jobs().len(),
         usize::from(matches!(ledger.transfer(MigrationId(3)), Ok(Some(_)))),
@@ -97,11 +98,11 @@ pub fn job_or_transfer(dice: &mut Dice) -> Result<(), String> {
     }
 }
 
-pub fn marks(dice: &mut Dice) -> Result<(), String> {
+pub fn marks(rng: &mut Rng) -> Result<(), String> {
     let dir = ledger();
     let names = ["identity.json", "portal.json", "portal-seen.json"];
-    let name = names[dice.below(3) as usize];
-    match (name, opened(dir.path(), name, dice)) {
+    let name = names[rng.below(3) as usize];
+    match (name, opened(dir.path(), name, rng)) {
         // It follows every poll without a sync: void, and the one for good holds.
         ("portal-seen.json", Ok(ledger)) if ledger.seen() == Some(mark(1)) => Ok(()),
         ("identity.json" | "portal.json", Err(LedgerError::Damaged { .. })) => Ok(()),

@@ -11,34 +11,35 @@ use std::time::Duration;
 use xenbeta::domain::ids::DiskId;
 
 use crate::flight::SIZE;
-use crate::mover::{Dice, EPOCH, LINODE, Lab, MIGRATION};
+use crate::mover::{EPOCH, LINODE, Lab, MIGRATION};
 use crate::mover_store::{Faults, Faulty};
+use crate::rng::Rng;
 
 /// Flips one bit of what a file has in these bytes.
-pub fn rot(path: &Path, range: Range<u64>, dice: &mut Dice) {
+pub fn rot(path: &Path, range: Range<u64>, rng: &mut Rng) {
     let file = File::options().read(true).write(true).open(path).unwrap();
-    let at = range.start + dice.below(range.end - range.start);
+    let at = range.start + rng.below(range.end - range.start);
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
-    byte[0] ^= 1 << dice.below(8);
+    byte[0] ^= 1 << rng.below(8);
     file.write_all_at(&byte, at).unwrap();
     file.sync_all().unwrap();
 }
 
-fn rot_anywhere(path: &Path, dice: &mut Dice) {
+fn rot_anywhere(path: &Path, rng: &mut Rng) {
     let len = std::fs::metadata(path).unwrap().len();
-    rot(path, 0..len, dice);
+    rot(path, 0..len, rng);
 }
 
 /// The last quarter of the disk is a hole.
-fn lab(dice: &mut Dice) -> Lab {
+fn lab(rng: &mut Rng) -> Lab {
     let lab = Lab::new(&[SIZE]);
-    fill(&lab, dice);
+    fill(&lab, rng);
     lab
 }
 
-fn fill(lab: &Lab, dice: &mut Dice) {
-    dice.write(&lab.source_disk(1), 0, SIZE as usize * 3 / 4);
+fn fill(lab: &Lab, rng: &mut Rng) {
+    rng.write(&lab.source_disk(1), 0, SIZE as usize * 3 / 4);
 }
 
 /// A file of the Linode's at the destination (`true`), or at the source.
@@ -62,11 +63,11 @@ fn ends_right(lab: &Lab) -> Result<(), String> {
     Ok(())
 }
 
-pub fn between_steps(dice: &mut Dice) -> Result<(), String> {
-    let lab = lab(dice);
+pub fn between_steps(rng: &mut Rng) -> Result<(), String> {
+    let lab = lab(rng);
     lab.warm(3).map_err(|e| e.to_string())?;
     lab.seal();
-    rot(&copy(&lab), 0..SIZE, dice);
+    rot(&copy(&lab), 0..SIZE, rng);
     ends_right(&lab)
 }
 
@@ -91,10 +92,10 @@ fn all_but_published(lab: &Lab) {
     lab.source.portal_up.store(true, Ordering::SeqCst);
 }
 
-pub fn before_publishing(dice: &mut Dice) -> Result<(), String> {
-    let lab = lab(dice);
+pub fn before_publishing(rng: &mut Rng) -> Result<(), String> {
+    let lab = lab(rng);
     all_but_published(&lab);
-    rot(&copy(&lab), 0..SIZE, dice);
+    rot(&copy(&lab), 0..SIZE, rng);
     ends_right(&lab)
 }
 
@@ -118,54 +119,54 @@ impl Faults for Telling {
     }
 }
 
-pub fn where_the_store_tells(dice: &mut Dice) -> Result<(), String> {
+pub fn where_the_store_tells(rng: &mut Rng) -> Result<(), String> {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
     std::fs::create_dir_all(&a).unwrap();
     std::fs::create_dir_all(&b).unwrap();
     let partial = b.join(format!("linodes/{LINODE}/m{MIGRATION}.partial/1.img"));
-    let seed = dice.roll();
+    let seed = rng.next();
     let telling = Arc::new(Telling {
         views: AtomicU64::new(0),
-        rots: Box::new(move || rot(&partial, 0..SIZE, &mut Dice(seed))),
+        rots: Box::new(move || rot(&partial, 0..SIZE, &mut Rng::new(seed))),
         done: AtomicBool::new(false),
     });
     let faults = telling.clone();
     let wrap = |store| Faulty::wrap(store, faults);
     let lab = Lab::on(dir, &a, &b, &[SIZE], wrap, |store| store);
-    fill(&lab, dice);
+    fill(&lab, rng);
     lab.warm(3).map_err(|e| e.to_string())?;
     assert!(telling.done.load(Ordering::SeqCst), "it rotted");
     lab.seal();
     ends_right(&lab)
 }
 
-pub fn copys_table(dice: &mut Dice) -> Result<(), String> {
-    let lab = lab(dice);
+pub fn copys_table(rng: &mut Rng) -> Result<(), String> {
+    let lab = lab(rng);
     lab.warm(2).map_err(|e| e.to_string())?;
     lab.seal();
     let table = place(&lab, true, &format!("m{MIGRATION}.partial/1.digests"));
-    rot_anywhere(&table, dice);
+    rot_anywhere(&table, rng);
     ends_right(&lab)
 }
 
 /// Of sealed disks, after the pass over them and before its roots were agreed on.
-pub fn sources_table(dice: &mut Dice) -> Result<(), String> {
-    let lab = lab(dice);
+pub fn sources_table(rng: &mut Rng) -> Result<(), String> {
+    let lab = lab(rng);
     all_but_published(&lab);
     let table = place(&lab, false, &format!("m{MIGRATION}.source/1.table"));
-    rot_anywhere(&table, dice);
+    rot_anywhere(&table, rng);
     ends_right(&lab)
 }
 
 /// A damaged receipt is said to be that, and nothing is told from it.
-pub fn receipt(dice: &mut Dice) -> Result<(), String> {
-    let lab = lab(dice);
+pub fn receipt(rng: &mut Rng) -> Result<(), String> {
+    let lab = lab(rng);
     lab.seal();
     lab.finish().map_err(|e| e.to_string())?;
     rot_anywhere(
         &place(&lab, true, &format!("e{}/copy.json", EPOCH + 1)),
-        dice,
+        rng,
     );
     match (lab.to.published(LINODE, MIGRATION), lab.finish()) {
         (Err(e), Err(_)) if e.to_string().contains("receipt") || e.detail.contains("receipt") => {

@@ -156,7 +156,7 @@ const WORLDS: &[Kind] = &[
 /// A search that has not found its end by then says so.
 const MOST: usize = 150_000_000;
 
-struct Found {
+struct Counterexample {
     property: &'static str,
     acts: Vec<String>,
 }
@@ -166,7 +166,7 @@ struct Search {
     unique: usize,
     depth: usize,
     seconds: f64,
-    found: Option<Found>,
+    found: Option<Counterexample>,
 }
 
 fn search(guards: Guards, kind: &Kind) -> Search {
@@ -195,7 +195,7 @@ fn search(guards: Guards, kind: &Kind) -> Search {
     let found = checker
         .discoveries()
         .into_iter()
-        .map(|(property, path)| Found {
+        .map(|(property, path)| Counterexample {
             property,
             acts: path
                 .into_actions()

@@ -1,20 +1,65 @@
 //! Staff's trail: filtered, paged, exported, and checked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, RunQueryDsl};
 use xenbeta::app::audit::Verification;
+use xenbeta::app::batch::NewOrder;
 use xenbeta::app::fairness::weights::ByHand;
 use xenbeta::app::{App, Settings};
 use xenbeta::domain::audit::Action;
+use xenbeta::domain::batch::{BatchKind, ItemOutcome};
 use xenbeta::domain::ids::DiskId;
 use xenbeta::domain::values::Label;
 use xenbeta::store;
 use xenbeta::store::audit::TrailFilter;
+use xenbeta::store::batch::NewItem;
 use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::Site;
-use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
+use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB, XEN2};
+use crate::support::{On, TestApp};
+
+/// Everybody waits for the trail's head: it is taken last. Somebody has the host, and wants the head then; a batch approved its
+/// item, and wants the host.
+#[test]
+fn who_waits_for_a_row_has_not_taken_the_trails_head() {
+    let app = TestApp::new(On::Postgresql).with_fleet();
+    app.register(&app.member(), &[WEB]).unwrap();
+    let registration = app.in_db(|conn| store::registration::newest_of(conn, WEB));
+    let order = NewOrder {
+        kind: BatchKind::Configure,
+        of: vec![NewItem {
+            to: Some(XEN2),
+            ..NewItem::of(registration.expect("is there").id.0)
+        }],
+        reason: String::new(),
+        off: None,
+        once: "head-last".to_owned(),
+    };
+    let batch = app.begin_batch(&app.staff(), &order).unwrap();
+    let mut other = PgConnection::establish(&app.url).unwrap();
+    let has_host = format!(
+        "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT id FROM hosts WHERE id = {XEN2} FOR NO KEY UPDATE"
+    );
+    other.batch_execute(&has_host).unwrap();
+    std::thread::scope(|scope| {
+        let works = scope.spawn(|| app.work_on(batch, Duration::from_secs(30)).unwrap());
+        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while diesel::sql_query(waits).execute(&mut other).unwrap() == 0 {
+            assert!(!works.is_finished(), "it did not wait for the host");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        other
+            .batch_execute("SELECT hash FROM audit_head FOR UPDATE; COMMIT")
+            .unwrap();
+    });
+    let done = app.in_db(|conn| store::batch::progress(conn, batch));
+    assert_eq!(done.expect("is there").count(Some(ItemOutcome::Done)), 1);
+}
 
 both_databases! {
     fn the_trail_is_filtered_paged_and_checked(app: TestApp) {

@@ -130,15 +130,7 @@ impl Demo {
             let user = app
                 .db
                 .read(|conn| store::account::user_by_email(conn, email));
-            let user = user.unwrap().unwrap();
-            Actor {
-                user: user.id,
-                account: user.account_id,
-                role: user.role,
-                name: user.email,
-                address: String::new(),
-                session: None,
-            }
+            Actor::of(&user.unwrap().unwrap(), "", None)
         };
         let (member, staff) = (actor("member@example.com"), actor("staff@example.com"));
         let registered = app.register(&member, &[OLD_MAIL]).unwrap();
@@ -157,6 +149,7 @@ impl Demo {
             accept_kernels: true,
             stop_limit: StopLimit(60),
             down_limit: None,
+            try_first: false,
         };
         let row = app.migrate(&member, OLD_MAIL, click).unwrap();
         let until = Instant::now() + PATIENCE;

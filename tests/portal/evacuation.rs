@@ -1,20 +1,26 @@
 //! Staff empty a host: the plan, the one act, what its members see and may do, and what is in the way.
 
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use xenbeta::app::batch::NewOrder;
 use xenbeta::app::error::AppError;
 use xenbeta::app::evacuation::{Order, Wanted};
 use xenbeta::app::migration::actions::Click;
+use xenbeta::domain::batch::BatchKind;
 use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::migration::{MigrationKind, MigrationState};
 use xenbeta::domain::time::Time;
+use xenbeta::domain::trial::TrialEnd;
 use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
+use xenbeta::store::batch::NewItem;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::outbox;
-use xenbeta::wire::{Outcome, Task};
+use xenbeta::wire::{Outcome, Report, Task};
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -23,7 +29,7 @@ use crate::support::TestApp;
 use crate::support::fleet::{
     DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, UML2, WEB, XEN1, XEN2,
 };
-use crate::support::hand::{now_click, refused};
+use crate::support::hand::{agent, kind, now_click, refused};
 
 const WHY: &str = "A disk of the host begins to fail.";
 
@@ -77,6 +83,20 @@ fn emptied(app: &TestApp, at: Option<Time>) -> Migration {
         .unwrap();
     assert_eq!((many.done.len(), many.refused), (4, vec![]));
     app.newest_migration(WEB)
+}
+
+/// So many small Linodes on XEN1, from id 5001 on, and room for them everywhere.
+fn many_on_xen1(count: i64) -> String {
+    let at = "'2026-01-01T00:00:00.000000Z'";
+    let mut sql = "UPDATE hosts SET memory_mb = 10000000, disk_mb = 100000000;".to_owned();
+    for n in 1..=count {
+        let id = 5000 + n;
+        sql.push_str(&format!(
+            "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n:04}', 1, 3, 2, TRUE, 'running', {at}, 'fe:fd:00:03:00:{n:02x}', {at});
+             INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({id}, {id}, 'root', 64, 'ext4', {at});"
+        ));
+    }
+    sql
 }
 
 both_databases! {
@@ -196,7 +216,7 @@ both_databases! {
         page.hides(&["Cancel the time"]);
         let form = member.get(&page.link("Move web sooner"));
         form.shows_at("h1 + p", &[WHY]).shows(&["Choose an earlier time here"]).hides(&["cancel the time", "your way back"]);
-        let click = |at| Click { at, patience: Patience::default(), accept_kernels: false, stop_limit: StopLimit(60), down_limit: None };
+        let click = |at| Click { at, patience: Patience::default(), accept_kernels: false, stop_limit: StopLimit(60), down_limit: None, try_first: false };
         let later = app.migrate(&app.member(), WEB, click(Some(at.plus_days(1))));
         assert!(matches!(later, Err(AppError::Invalid { field: "at", ref message }) if message.contains("being emptied")), "{later:?}");
         assert!(refused(app.unschedule(&app.member(), web.id)).contains("not later"));
@@ -224,6 +244,38 @@ both_databases! {
         app.all_heard();
         app.reconcile().unwrap();
         assert_eq!(app.migration(old.id).state, MigrationState::Preparing);
+    }
+
+    /// Its member has it tried first; but its host must be emptied, so that holds it no longer than until staff's time.
+    fn one_that_is_tried_first_stops_at_staffs_time_all_the_same(app: TestApp) {
+        let app = app.with_fleet();
+        app.all_heard();
+        let at = app.now().plus_days(3);
+        let web = emptied(&app, Some(at));
+        let click = Click { try_first: true, accept_kernels: false, ..now_click() };
+        app.migrate(&app.member(), WEB, click).unwrap();
+        let order = loop {
+            app.reconcile().unwrap();
+            let next = [UML1, UML2].into_iter().find_map(|host| Some((host, app.claim(&agent(host)).unwrap()?)));
+            let (host, order) = next.expect("it goes on");
+            if kind(&order) == "trial" {
+                break order;
+            }
+            let report = app.success(&order);
+            app.answer(host, &order, Outcome::Succeeded { report }).unwrap();
+        };
+        let said = Report::Tried { end: TrialEnd::Stopped, console: "Kernel panic".to_owned(), seconds: 9.0 };
+        app.answer(UML2, &order, Outcome::Succeeded { report: said }).unwrap();
+        let told = app.told("tried_first");
+        assert!(told[0].1.contains("all the same") && told[0].1.contains("Kernel panic"), "{}", told[0].1);
+        app.pass_s(86_400);
+        app.all_heard();
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(web.id).state, MigrationState::Holding, "and is not given up");
+        app.pass_s(2 * 86_400);
+        app.all_heard();
+        app.work_all(&[UML1, UML2]);
+        assert_eq!(app.migration(web.id).state, MigrationState::Finished);
     }
 
     fn what_is_in_the_way_is_ended_left_or_asked_about(app: TestApp) {
@@ -320,6 +372,7 @@ both_databases! {
         let offer = app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
         assert_eq!((offer.kind, offer.source_host_id), (MigrationKind::Beta, UML2));
         assert_eq!(app.migration(web.id).state, MigrationState::Confirmed, "nobody goes back to where it was");
+        assert_eq!(app.mails_of("confirmed").len(), 1);
         // And on: what it was emptied to is emptied, too.
         put(&app, "UPDATE hosts SET state = 'enabled', emptying_since = NULL WHERE id = 1");
         app.all_heard();
@@ -328,18 +381,61 @@ both_databases! {
         assert_eq!(app.migration(offer.id).state, MigrationState::Cancelled);
     }
 
+    fn one_that_gives_way_to_many_offers_at_once_is_told_beside_them(app: TestApp) {
+        let app = app.with_fleet();
+        app.all_heard();
+        let of = [WEB, DB].map(|linode| app.approved(linode));
+        emptied(&app, None);
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, UML2]);
+        let order = NewOrder {
+            kind: BatchKind::Configure,
+            of: of.iter().map(|id| NewItem { to: Some(XEN1), ..NewItem::of(id.0) }).collect(),
+            reason: String::new(),
+            off: None,
+            once: "configure-both-of-it".to_owned(),
+        };
+        let id = app.begin_batch(&app.staff(), &order).unwrap();
+        app.work_on(id, Duration::from_secs(60)).unwrap();
+        assert_eq!(app.newest_migration(WEB).kind, MigrationKind::Beta);
+        assert_eq!((app.mails_of("batch").len(), app.mails_of("offer_ready").len()), (1, 0), "one mail for the offers");
+        assert_eq!(app.mails_of("confirmed").len(), 2, "and one for each old copy that goes");
+    }
+
+    fn many_are_moved_off_in_the_background_with_one_mail_for_an_account(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        put(&app, &many_on_xen1(60));
+        app.all_heard();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let plan = staff.get(&format!("/staff/hosts/{XEN1}/evacuate"));
+        let typed = [("why", "A disk fails."), ("when", "now")];
+        let reply = staff.submit(&plan, "Evacuate 60 Linodes", &typed);
+        let page = staff.follow(&reply);
+        assert_eq!((page.heading().as_str(), page.fact("to be done").as_str()), ("Evacuate 60 Linodes", "60"));
+        assert_eq!(staff.submit(&plan, "Evacuate 60 Linodes", &typed).location, reply.location, "sent twice, it is one");
+        app.work_batches(Duration::ZERO).unwrap();
+        // Given back meanwhile: what is not moved yet stays.
+        app.set_host_state(&app.staff(), XEN1, (HostState::Draining, HostState::Enabled)).unwrap();
+        while app.work_batches(Duration::from_secs(5)).unwrap() {}
+        let done = staff.get(&reply.location);
+        assert_eq!((done.fact("on their way off the host"), done.fact("refused")), ("1".to_owned(), "59".to_owned()));
+        done.shows(&["xen1 is not being emptied any more."]);
+        let plan = staff.get(&format!("/staff/hosts/{XEN1}/evacuate"));
+        let reply = staff.submit(&plan, "Evacuate 59 Linodes", &typed);
+        while app.work_batches(Duration::from_secs(5)).unwrap() {}
+        assert_eq!(staff.get(&reply.location).fact("on their way off the host"), "59");
+        assert!(app.mails_of("evacuation").is_empty());
+        let told = app.mails_of("batch");
+        assert_eq!(told.len(), 2);
+        for part in ["We move 59 of your Linodes to other hosts", "A disk fails.", "being emptied, as soon as there is a place"] {
+            assert!(told.iter().any(|mail| mail.contains(part)), "{part}: {told:?}");
+        }
+    }
+
     fn two_staff_at_once_move_each_once(app: TestApp) {
         let app = app.with_fleet();
-        let at = "'2026-01-01T00:00:00.000000Z'";
-        let mut sql = "UPDATE hosts SET memory_mb = 10000000, disk_mb = 100000000;".to_owned();
-        for n in 1..=120 {
-            let id = 5000 + n;
-            sql.push_str(&format!(
-                "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n:04}', 1, 3, 2, TRUE, 'running', {at}, 'fe:fd:00:03:00:{n:02x}', {at});
-                 INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({id}, {id}, 'root', 64, 'ext4', {at});"
-            ));
-        }
-        put(&app, &sql);
+        put(&app, &many_on_xen1(120));
         app.all_heard();
         let moves: Vec<(LinodeId, HostId)> = (5001..=5120).map(|id| (LinodeId(id), XEN2)).collect();
         let backwards: Vec<(LinodeId, HostId)> = moves.iter().rev().copied().collect();

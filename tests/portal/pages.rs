@@ -1,7 +1,10 @@
 //! The pages through the front door: who sees what, what forms do, and what they say when they do not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+
+use xenbeta::domain::account::Right;
+use xenbeta::domain::string_enum::StringEnum;
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
@@ -256,8 +259,9 @@ both_databases! {
         let list = staff.get("/staff/registrations");
         let review = staff.submit(&list, "Approve and configure…", &[("all", "yes")]);
         let refused = staff.submit(&review, "Configure 3 registrations", &[("destination", "4")]);
-        assert_eq!(refused.status, 422);
-        refused.says(&["not configured", "xen2 cannot take this Linode: the host has too little free memory"]);
+        let refused = staff.follow(&refused);
+        assert_eq!(refused.heading(), "Configure 3 registrations");
+        refused.says(&["xen2 cannot take this Linode: the host has too little free memory"]);
         // Declining needs a reason, which its member reads.
         let page = member.get("/members/xenbeta");
         page.shows(&["Migrate web"]);
@@ -277,7 +281,8 @@ both_databases! {
         member.get("/members/xenbeta").shows(&["Declined", "Its disks are too large for now."]);
         // Nothing ticked; a list that changed.
         let empty = staff.get("/staff/registrations/review?do=approve&state=requested");
-        assert_eq!(empty.status, 409);
+        assert_eq!(empty.status, 303);
+        staff.follow(&empty).shows(&["Nothing was ticked."]);
         let changed = staff.get("/staff/registrations/review?do=approve&state=approved&all=yes&count=50");
         assert_eq!(changed.status, 409);
         changed.says(&["The list has changed"]);
@@ -370,7 +375,7 @@ pub fn gzip(text: &str) -> usize {
 }
 
 /// What each kind of visitor gets: anonymous, the member whose Linode it is, another member, staff.
-const MATRIX: &[(&str, &str, [u16; 4])] = &[
+pub const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/", [200, 200, 200, 200]),
     ("GET", "/health", [200, 200, 200, 200]),
     ("GET", "/ready", [200, 200, 200, 200]),
@@ -379,6 +384,10 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/receipt-keys.json", [200, 200, 200, 200]),
     ("GET", "/login", [200, 303, 303, 303]),
     ("POST", "/login", [400, 400, 400, 400]),
+    ("GET", "/login/code", [303, 303, 303, 303]),
+    ("POST", "/login/code", [400, 400, 400, 400]),
+    ("GET", "/again", [303, 200, 200, 200]),
+    ("POST", "/again", [303, 422, 422, 422]),
     ("GET", "/password/forgot", [200, 200, 200, 200]),
     ("POST", "/password/forgot", [400, 400, 400, 400]),
     ("GET", "/password/forgot/sent", [200, 200, 200, 200]),
@@ -542,6 +551,16 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/migrations/{id}/retry",
         [303, 303, 404, 404],
     ),
+    (
+        "GET",
+        "/members/migrations/{id}/untried",
+        [303, 409, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/untried",
+        [303, 303, 404, 404],
+    ),
     ("GET", "/members/migrations/{id}/try", [303, 409, 404, 404]),
     ("POST", "/members/migrations/{id}/try", [303, 409, 404, 404]),
     (
@@ -586,6 +605,41 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/accounts/notifications",
         [303, 303, 303, 303],
     ),
+    (
+        "GET",
+        "/members/accounts/second-factor",
+        [303, 303, 303, 303],
+    ),
+    (
+        "GET",
+        "/members/accounts/second-factor/setup",
+        [303, 200, 200, 200],
+    ),
+    (
+        "POST",
+        "/members/accounts/second-factor/setup",
+        [303, 400, 400, 400],
+    ),
+    (
+        "GET",
+        "/members/accounts/second-factor/remove",
+        [303, 303, 303, 303],
+    ),
+    (
+        "POST",
+        "/members/accounts/second-factor/remove",
+        [303, 409, 409, 409],
+    ),
+    (
+        "GET",
+        "/members/accounts/second-factor/codes",
+        [303, 303, 303, 303],
+    ),
+    (
+        "POST",
+        "/members/accounts/second-factor/codes",
+        [303, 409, 409, 409],
+    ),
     ("POST", "/members/accounts/tokens", [303, 400, 400, 400]),
     (
         "GET",
@@ -613,6 +667,11 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/registrations.csv", [303, 404, 404, 200]),
     ("GET", "/staff/registrations/review", [303, 404, 404, 400]),
     ("POST", "/staff/registrations/{deed}", [303, 404, 404, 400]),
+    ("GET", "/staff/batches", [303, 404, 404, 200]),
+    ("GET", "/staff/batches/{id}", [303, 404, 404, 404]),
+    ("POST", "/staff/batches/{id}/stop", [303, 404, 404, 404]),
+    ("GET", "/staff/linodes", [303, 404, 404, 200]),
+    ("GET", "/staff/linodes/{id}", [303, 404, 404, 200]),
     ("GET", "/staff/migrations", [303, 404, 404, 200]),
     ("GET", "/staff/migrations/{id}", [303, 404, 404, 200]),
     ("GET", "/staff/migrations/{id}/events", [303, 404, 404, 0]),
@@ -702,6 +761,7 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/questions/{id}", [303, 404, 404, 404]),
     ("POST", "/staff/questions/{id}", [303, 404, 404, 400]),
     ("GET", "/staff/programme", [303, 404, 404, 200]),
+    ("GET", "/staff/programme/funnel.csv", [303, 404, 404, 200]),
     ("GET", "/staff/programme/times", [303, 404, 404, 200]),
     ("POST", "/staff/programme/times", [303, 404, 404, 400]),
     ("POST", "/staff/programme", [303, 404, 404, 400]),
@@ -716,14 +776,22 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/staff/programme/texts/{section}",
         [303, 404, 404, 400],
     ),
+    ("GET", "/staff/plan", [303, 404, 404, 200]),
+    ("POST", "/staff/plan", [303, 404, 404, 400]),
+    ("GET", "/staff/plan.csv", [303, 404, 404, 200]),
+    ("GET", "/staff/plan/hosts.csv", [303, 404, 404, 200]),
     ("GET", "/staff/graduation", [303, 404, 404, 200]),
     ("GET", "/staff/graduation.csv", [303, 404, 404, 200]),
     ("GET", "/staff/graduation/offer", [303, 404, 404, 409]),
     ("POST", "/staff/graduation/offer", [303, 404, 404, 400]),
     ("GET", "/staff/readiness", [303, 404, 404, 200]),
     ("GET", "/staff/readiness.csv", [303, 404, 404, 200]),
+    ("GET", "/staff/readiness/limits", [303, 404, 404, 200]),
+    ("POST", "/staff/readiness/limits", [303, 404, 404, 400]),
     ("GET", "/staff/members", [303, 404, 404, 200]),
     ("GET", "/staff/members/{id}", [303, 404, 404, 200]),
+    ("GET", "/staff/members/{id}/role", [303, 404, 404, 404]),
+    ("POST", "/staff/members/{id}/role", [303, 404, 404, 400]),
     ("GET", "/staff/members/{id}/{deed}", [303, 404, 404, 404]),
     ("POST", "/staff/members/{id}/{deed}", [303, 404, 404, 404]),
     ("GET", "/staff/mail", [303, 404, 404, 200]),
@@ -735,31 +803,62 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/audit.csv", [303, 404, 404, 200]),
     ("GET", "/staff/audit/verify", [303, 404, 404, 200]),
     ("GET", "/staff/jobs", [303, 404, 404, 200]),
+    ("GET", "/staff/jobs/retry", [303, 404, 404, 409]),
+    ("POST", "/staff/jobs/retry", [303, 404, 404, 400]),
+    ("GET", "/staff/jobs/pauses", [303, 404, 404, 200]),
+    ("POST", "/staff/jobs/pauses", [303, 404, 404, 422]),
+    ("POST", "/staff/jobs/pauses/{id}/end", [303, 404, 404, 303]),
     ("GET", "/staff/jobs/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/jobs/{id}/retry", [303, 404, 404, 409]),
     ("POST", "/staff/programme/end", [303, 404, 404, 409]),
     ("POST", "/logout", [303, 303, 303, 303]),
 ];
 
-/// Routes as `routes.rs` spells them, of our own pages (agents have a table of their own).
-fn routes() -> BTreeSet<(String, String)> {
-    let source: String = include_str!("../../src/web/routes.rs")
-        .split_whitespace()
-        .collect();
+/// Routes as they are spelled, of our own pages (agents have a table of their own).
+fn all_routes() -> Vec<(String, String, Option<Right>)> {
+    let source: String = concat!(
+        include_str!("../../src/web/routes.rs"),
+        include_str!("../../src/web/staff/routes.rs")
+    )
+    .split_whitespace()
+    .collect();
     source
         .split(".route(\"")
         .skip(1)
         .map(|rest| {
             let (path, rest) = rest.split_once("\",").unwrap();
-            let method = if rest.starts_with("get()") {
+            let method = if rest.starts_with("get()") || rest.starts_with("get_by(") {
                 "GET"
-            } else if rest.starts_with("post()") {
+            } else if rest.starts_with("post()") || rest.starts_with("post_by(") {
                 "POST"
             } else {
                 panic!("{rest}")
             };
-            (method.to_owned(), path.to_owned())
+            (method.to_owned(), path.to_owned(), named(rest))
         })
+        .collect()
+}
+
+/// The right that a route names, as `get_by(Read).to(…)` does.
+fn named(rest: &str) -> Option<Right> {
+    let (by, _) = rest.split_once(").to(")?;
+    let (_, word) = by.split_once("_by(")?;
+    let found = Right::ALL.iter().find(|right| format!("{right:?}") == word);
+    Some(*found.unwrap_or_else(|| panic!("no right: {word}")))
+}
+
+/// What each route of staff's takes.
+pub fn rights() -> BTreeMap<(String, String), Right> {
+    all_routes()
+        .into_iter()
+        .filter_map(|(method, path, right)| Some(((method, path), right?)))
+        .collect()
+}
+
+fn routes() -> BTreeSet<(String, String)> {
+    all_routes()
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
         .collect()
 }
 
@@ -770,6 +869,18 @@ fn every_route_has_its_line_in_the_matrix() {
         .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
         .collect();
     assert_eq!(listed, routes());
+}
+
+#[test]
+fn every_route_of_staffs_names_its_right_and_no_other_does() {
+    for (method, path, right) in all_routes() {
+        // That one leads on and says nothing.
+        let is_theirs = path.starts_with("/staff") && path != "/staff";
+        assert_eq!(right.is_some(), is_theirs, "{method} {path}");
+        if method == "POST" {
+            assert_ne!(right, Some(Right::Read), "{path} changes something");
+        }
+    }
 }
 
 both_databases! {
@@ -790,16 +901,7 @@ both_databases! {
                 if expected == 0 {
                     continue;
                 }
-                let id = match *path {
-                    path if path.contains("linodes/") => WEB.0,
-                    path if path.contains("migrations/") => migration.id.0,
-                    path if path.contains("xenbeta/") => registration.0,
-                    path if path.contains("hosts/") => XEN2.0,
-                    path if path.contains("jobs/") => job.0,
-                    path if path.contains("staff/members/") || path.contains("staff/mail/") => 1,
-                    _ => 987_654,
-                };
-                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{kind}", "takeover").replace("{profile}", "1").replace("{disk}", "1011").replace("{ip}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css").replace("{file}", "1").replace("{entry}", "x");
+                let url = address(path, (migration.id.0, registration.0, job.0));
                 let reply = ask(&mut browser, method, &url, &token);
                 assert_eq!(reply.status, expected, "{method} {url} as {email:?}: {} {}", reply.location, reply.text());
                 if reply.status == 303 && column == 0 && *path != "/logout" {
@@ -814,7 +916,31 @@ both_databases! {
     }
 }
 
-fn ask(browser: &mut Browser, method: &str, url: &str, token: &str) -> Reply {
+/// A route's address with the test's own things in it: a migration, a registration, a job.
+pub fn address(path: &str, (migration, registration, job): (i64, i64, i64)) -> String {
+    let id = match path {
+        path if path.contains("linodes/") => WEB.0,
+        path if path.contains("migrations/") => migration,
+        path if path.contains("xenbeta/") => registration,
+        path if path.contains("hosts/") => XEN2.0,
+        path if path.contains("jobs/") => job,
+        path if path.contains("staff/members/") || path.contains("staff/mail/") => 1,
+        _ => 987_654,
+    };
+    path.replace("{id}", &id.to_string())
+        .replace("{deed}", "cancel")
+        .replace("{kind}", "takeover")
+        .replace("{profile}", "1")
+        .replace("{disk}", "1011")
+        .replace("{ip}", "1")
+        .replace("{section}", "brings")
+        .replace("{token}", "none")
+        .replace("{name}", "x.css")
+        .replace("{file}", "1")
+        .replace("{entry}", "x")
+}
+
+pub fn ask(browser: &mut Browser, method: &str, url: &str, token: &str) -> Reply {
     if method == "GET" {
         browser.get(url)
     } else {

@@ -275,6 +275,44 @@ both_databases! {
         assert!(page.body.contains("<b>0</b><a href=\"/staff/jobs?state=failed"), "back to zero");
     }
 
+    fn the_beta_is_judged_by_limits_that_owners_set(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        for id in 9001..=9020 {
+            past(&app, id, "confirmed", 13, Some(if id > 9017 { 170 } else { 50 }));
+        }
+        let day = |host: i64, jain: i64, least: i64| {
+            let slot = app.now().plus_days(-1).utc().timestamp() / 600 * 600;
+            app.sql(&format!("INSERT INTO host_fairness (host_id, step, slot, judged_ms, contended_ms, guests, jain, worst_ratio, worst_excess_ms, least_ratio) VALUES ({host}, 600, {slot}, 600000, 600000, 2, {jain}, 1000, 0, {least});"));
+        };
+        // Unfair, but under UML: nobody will be there.
+        day(1, 700, 500);
+        day(3, 990, 980);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let verdicts = |staff: &mut crate::browser::Browser| {
+            let page = staff.get("/staff/readiness");
+            let all = page.column("Figures against their limits", "Verdict");
+            all.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(verdicts(&mut staff), ["Ready", "Ready", "Ready"]);
+        let page = staff.get("/staff/readiness");
+        page.shows(&["Down, nine of ten", "3 minutes", "Downtime by week"]).hides(&["uml1"]);
+        let form = staff.get(&page.link("Set the limits"));
+        staff.submit(&form, "Save the limits", &[("moves_least", "x")]).says_beside("moves_least", "Enter a whole number");
+        staff.submit(&form, "Save the limits", &[("reached_least_percent", "101")]).says_beside("reached_least_percent", "Enter a number from 0 to 100");
+        let reply = staff.submit(&form, "Save the limits", &[("down_p90_most_s", "100")]);
+        assert_eq!(staff.follow(&reply).said(), "The limits are saved.");
+        assert_eq!(verdicts(&mut staff), ["Ready", "Not ready", "Ready"]);
+        assert_eq!(staff.submit(&form, "Save the limits", &[("moves_least", "50")]).status, 409, "someone else changed them");
+        let form = staff.get("/staff/readiness/limits");
+        let reply = staff.submit(&form, "Save the limits", &[("moves_least", "21")]);
+        staff.follow(&reply);
+        assert_eq!(verdicts(&mut staff), ["Too little to say", "Not ready", "Too little to say"]);
+        day(4, 700, 500);
+        staff.get("/staff/audit?action=readiness.limits").shows(&["moves_least 21"]);
+        assert!(staff.get("/staff/readiness").row("Figures against their limits", "Performance").len() > 3);
+    }
+
     fn nothing_has_moved_yet(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);

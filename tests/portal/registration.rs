@@ -94,6 +94,10 @@ both_databases! {
         let reply = staff.submit(&page, "Approve 2 registrations", &[]);
         assert_eq!(reply.status, 409, "{}", reply.text());
         reply.says(&["does not match what you saw"]);
+        // Nothing ticked: the list itself says so.
+        let none = staff.get("/staff/registrations/review?do=approve&state=requested");
+        assert_eq!((none.status, none.location.as_str()), (303, "/staff/registrations?state=requested"));
+        staff.follow(&none).shows(&["Nothing was ticked.", "Approve…"]);
         let waiting = || app.in_db(|conn| store::registration::count(conn, RegistrationState::Requested));
         assert_eq!(waiting(), 3, "none was approved");
         let page = staff.get(&all(3));

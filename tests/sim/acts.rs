@@ -5,7 +5,7 @@ use xenbeta::app::App;
 use xenbeta::app::context::Actor;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
-use xenbeta::domain::account::UserRole;
+use xenbeta::domain::account::{StaffRole, UserRole};
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
 use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::domain::linode::LinodeStatus;
@@ -29,9 +29,11 @@ fn actor(user: i64, role: UserRole) -> Actor {
         user: UserId(user),
         account: (role == UserRole::Member).then_some(AccountId(1)),
         role,
+        staff_role: (role == UserRole::Staff).then_some(StaffRole::Owner),
         name: format!("user {user}"),
         address: "198.51.100.7".into(),
         session: None,
+        owes: None,
     }
 }
 
@@ -153,17 +155,19 @@ impl Sim {
     /// Some allow so little that their move holds, pass after pass.
     fn click(&self, app: &App, linode: LinodeId) {
         let limit = (self.below(2) == 0).then_some(DownLimit(DownLimit::SECONDS[0]));
-        self.choose(app, linode, limit);
+        let try_first = self.below(4) == 0;
+        self.choose(app, linode, (limit, try_first));
     }
 
     /// Its member waits no longer: it stops, in whatever pass it is.
     fn hurry(&self, app: &App, linode: LinodeId) {
         let step = newest(app, linode).and_then(|row| row.step);
         self.note(format!("{linode} waits no longer, in {step:?}"));
-        self.choose(app, linode, None);
+        self.choose(app, linode, (None, false));
     }
 
-    fn choose(&self, app: &App, linode: LinodeId, down_limit: Option<DownLimit>) {
+    fn choose(&self, app: &App, linode: LinodeId, wanted: (Option<DownLimit>, bool)) {
+        let (down_limit, try_first) = wanted;
         // Most as soon as they are copied; others hold for a while, and may be tried there.
         let at = (self.below(4) == 0).then(|| app.now().plus_s(60 + self.below(600) as i64));
         let click = Click {
@@ -172,6 +176,7 @@ impl Sim {
             accept_kernels: true,
             stop_limit: StopLimit(60),
             down_limit,
+            try_first,
         };
         self.told(
             &format!("click {linode}"),

@@ -36,7 +36,7 @@ use sim::Sim;
 const EVENTS: u64 = 400;
 
 #[derive(Debug, Default)]
-struct Found {
+struct Findings {
     seeds: u64,
     violations: Vec<(u64, String)>,
     lost: Vec<(u64, String)>,
@@ -44,7 +44,7 @@ struct Found {
     stuck: Vec<(u64, String)>,
 }
 
-fn one(seed: u64, prepared: &Rc<Prepared>, found: &mut Found) -> (String, Vec<String>) {
+fn one(seed: u64, prepared: &Rc<Prepared>, found: &mut Findings) -> (String, Vec<String>) {
     let sim = Sim::begin(seed, Rc::clone(prepared));
     let app = sim.portal.borrow().clone().expect("it is up");
     sim.offer(&app, 0);
@@ -82,9 +82,9 @@ fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn run(from: u64, seeds: u64) -> Found {
+fn run(from: u64, seeds: u64) -> Findings {
     let prepared = Rc::new(Prepared::new());
-    let mut found = Found::default();
+    let mut found = Findings::default();
     for seed in from..from + seeds {
         let before = (
             found.violations.len(),
@@ -101,7 +101,7 @@ fn run(from: u64, seeds: u64) -> Found {
         );
         // What failed, and every hundredth seed, is replayed: the same must happen again.
         if before != after || seed % 100 == 0 {
-            let (again, _) = one(seed, &prepared, &mut Found::default());
+            let (again, _) = one(seed, &prepared, &mut Findings::default());
             if again != hash {
                 let told = format!("another trace: {hash} and {again}");
                 found.violations.push((seed, told));
@@ -115,7 +115,7 @@ fn run(from: u64, seeds: u64) -> Found {
 fn seeds() {
     if let Some(seed) = env("SEED") {
         let prepared = Rc::new(Prepared::new());
-        let mut found = Found::default();
+        let mut found = Findings::default();
         let (hash, trace) = one(seed, &prepared, &mut found);
         for line in trace {
             println!("{line}");

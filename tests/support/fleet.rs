@@ -3,7 +3,7 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::context::Actor;
-use xenbeta::domain::account::UserRole;
+use xenbeta::domain::account::{StaffRole, UserRole};
 use xenbeta::domain::ids::{AccountId, HostId, LinodeId, UserId};
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
@@ -24,10 +24,10 @@ pub const PASSWORD: &str = "a long enough password";
 
 const FLEET: &str = "
 INSERT INTO accounts (id, name, created_at) VALUES (1, 'Mia Ltd', '2026-01-01T00:00:00.000000Z'), (2, 'Otto Inc', '2026-01-01T00:00:00.000000Z');
-INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES
- (1, 1, 'mia@example.com', 'Mia', 'member', 'Europe/Vienna', FALSE, '2026-01-01T00:00:00.000000Z'),
- (2, 2, 'otto@example.com', 'Otto', 'member', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
- (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
+INSERT INTO users (id, account_id, email, name, role, staff_role, timezone, disabled, created_at) VALUES
+ (1, 1, 'mia@example.com', 'Mia', 'member', NULL, 'Europe/Vienna', FALSE, '2026-01-01T00:00:00.000000Z'),
+ (2, 2, 'otto@example.com', 'Otto', 'member', NULL, 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
+ (3, NULL, 'sam@example.net', 'Sam', 'staff', 'owner', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
 INSERT INTO programme (id, state, watch_s, changed_at) VALUES (1, 'open', 2, '2026-01-01T00:00:00.000000Z');
 INSERT INTO plans (id, label, ram_mb, disk_mb, vcpus, cpu_weight) VALUES (1, 'Linode 512', 512, 20480, 4, 512), (2, 'Linode 1024', 1024, 40960, 4, 1024);
 INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, credential_hash, created_at) VALUES
@@ -108,8 +108,8 @@ impl TestApp {
         app.db
             .write(|conn| {
                 conn.batch_execute(
-                    "INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at, password_hash) \
-                     SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, created_at, password_hash FROM users WHERE id = 3",
+                    "INSERT INTO users (id, account_id, email, name, role, staff_role, timezone, disabled, created_at, password_hash) \
+                     SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'owner', 'UTC', FALSE, created_at, password_hash FROM users WHERE id = 3",
                 )?;
                 Ok::<_, StoreError>(())
             })
@@ -141,8 +141,10 @@ fn actor(user: i64, account: Option<i64>, role: UserRole, name: &str) -> Actor {
         user: UserId(user),
         account: account.map(AccountId),
         role,
+        staff_role: (role == UserRole::Staff).then_some(StaffRole::Owner),
         name: name.to_owned(),
         address: "198.51.100.7".to_owned(),
         session: None,
+        owes: None,
     }
 }

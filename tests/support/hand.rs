@@ -35,6 +35,7 @@ pub fn now_click() -> Click {
         accept_kernels: true,
         stop_limit: StopLimit(60),
         down_limit: None,
+        try_first: false,
     }
 }
 

@@ -40,7 +40,6 @@ impl DerefMut for AlignedBuf {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

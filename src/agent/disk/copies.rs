@@ -1,7 +1,6 @@
 //! Copies that are files, and the room held for them.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{FallocateFlags, fallocate, ioctl_ficlone};
@@ -12,7 +11,8 @@ use super::files::FileStore;
 use super::folders::hold_table;
 use super::holes::next_data;
 use super::layout::{at, digests, generation, image, no_room, partial};
-use super::{Base, DiskError, DiskStore, Pace, go};
+use super::{Base, DiskError, DiskStore, Pace, Result, go};
+use crate::agent::absent::if_there;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -21,12 +21,7 @@ const ROOM: &str = "room";
 const ROOM_KEPT: u64 = 64 * 1024;
 
 impl FileStore {
-    fn make_copy(
-        home: &Dir,
-        folder: &Dir,
-        disk: &DiskSpec,
-        base: Option<Base<'_>>,
-    ) -> Result<(), DiskError> {
+    fn make_copy(home: &Dir, folder: &Dir, disk: &DiskSpec, base: Option<Base<'_>>) -> Result<()> {
         let name = image(disk.id);
         if folder.exists(&name).map_err(at("look for the copy"))? {
             let len = folder
@@ -61,11 +56,10 @@ impl FileStore {
 
     /// Bytes that copies of these disks take already, and bytes of the room held for the rest. Blocks that a clone shares
     /// with its elder count as taken; making the copies looks closer, and still before anything is stopped.
-    pub(super) fn taken_up(folder: &Dir, disks: &[DiskSpec]) -> Result<(u64, u64), DiskError> {
-        let look = |name: &str| match folder.read_only(name).and_then(|file| file.metadata()) {
-            Ok(meta) => Ok(Some(meta)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DiskError::io("look for the copy", &e)),
+    pub(super) fn taken_up(folder: &Dir, disks: &[DiskSpec]) -> Result<(u64, u64)> {
+        let look = |name: &str| {
+            let found = folder.read_only(name).and_then(|file| file.metadata());
+            if_there(found).map_err(at("look for the copy"))
         };
         let mut written: u64 = 0;
         for disk in disks {
@@ -80,7 +74,7 @@ impl FileStore {
     }
 
     /// Holds what the copies may still grow by.
-    fn hold_room(&self, folder: &Dir, disks: &[DiskSpec], based: bool) -> Result<(), DiskError> {
+    fn hold_room(&self, folder: &Dir, disks: &[DiskSpec], based: bool) -> Result<()> {
         let mut wanted: u64 = ROOM_KEPT;
         for disk in disks {
             let meta = folder
@@ -117,7 +111,7 @@ impl FileStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         base: Option<Base<'_>>,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let (home, folder) = self.folders.reopen(linode, migration)?;
         for disk in disks {
             Self::make_copy(&home, &folder, disk, base)?;
@@ -131,7 +125,7 @@ impl FileStore {
         linode: LinodeId,
         migration: MigrationId,
         bytes: u64,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let folder = self.folders.folder(linode, &partial(migration))?;
         let room = folder.open_or_create(ROOM).map_err(at("use room"))?;
         let held = room.metadata().map_err(at("use room"))?.len();
@@ -140,7 +134,7 @@ impl FileStore {
     }
 
     /// Before a copy is published: every disk fsynced, room given back.
-    pub(super) fn make_durable(folder: &Dir, disks: &[DiskSpec]) -> Result<(), DiskError> {
+    pub(super) fn make_durable(folder: &Dir, disks: &[DiskSpec]) -> Result<()> {
         for disk in disks {
             let file = folder
                 .read_write(&image(disk.id))
@@ -152,7 +146,7 @@ impl FileStore {
 }
 
 /// Copies what is not a hole.
-pub(super) fn copy_sparse(from: &File, to: &File, pace: Pace<'_>) -> Result<(), DiskError> {
+pub(super) fn copy_sparse(from: &File, to: &File, pace: Pace<'_>) -> Result<()> {
     let failed = at("copy a disk");
     let size = from.metadata().map_err(&failed)?.len();
     let mut buf = vec![0; 1 << 20];

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::agent::absent::if_there;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
 pub(super) struct Dir(OwnedFd);
@@ -101,10 +102,8 @@ impl Dir {
 
     /// Removes a folder of plain files; none there is fine. A folder within it is an error: we never made one.
     pub(super) fn remove_folder(&self, name: &str) -> io::Result<()> {
-        let folder = match self.open_dir(name) {
-            Ok(folder) => folder,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e),
+        let Some(folder) = if_there(self.open_dir(name))? else {
+            return Ok(());
         };
         for entry in folder.names()? {
             folder.remove(&entry)?;

@@ -29,8 +29,8 @@ use super::image::FileImage;
 use super::layout::{at, generation, image, no_room, number, partial};
 use super::room::Room;
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Ground, Image, Listing, Moment, Pace, Receipt, Space,
-    Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Ground, Image, Listing, Moment, Pace, Receipt, Result,
+    Space, Target, Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
@@ -44,22 +44,18 @@ pub struct FileStore {
 
 impl FileStore {
     /// Opens the store in `path`, which must exist; makes its `linodes` folder.
-    pub fn open(path: &Path) -> Result<Self, DiskError> {
+    pub fn open(path: &Path) -> Result<Self> {
         Self::with_reserve(path, None)
     }
 
     /// `reserve`: bytes that stay free beside what guests can overwrite while their disks are cloned, instead of the usual.
-    pub fn with_reserve(path: &Path, reserve: Option<u64>) -> Result<Self, DiskError> {
+    pub fn with_reserve(path: &Path, reserve: Option<u64>) -> Result<Self> {
         let root = Dir::open_root(path).map_err(at("open the store's folder"))?;
         Self::on(path, reserve, Arc::new(Kernel(root)))
     }
 
     /// On something else than what the kernel has there.
-    pub fn on(
-        path: &Path,
-        reserve: Option<u64>,
-        ground: Arc<dyn Ground>,
-    ) -> Result<Self, DiskError> {
+    pub fn on(path: &Path, reserve: Option<u64>, ground: Arc<dyn Ground>) -> Result<Self> {
         let folders = Folders::open(path)?;
         let tells_changes = clones::supported(&folders.root, &*ground);
         Ok(Self {
@@ -74,7 +70,7 @@ impl FileStore {
         self.path.join(linode.to_string())
     }
 
-    fn set_mode(&self, linode: LinodeId, epoch: i64, mode: u32) -> Result<(), DiskError> {
+    fn set_mode(&self, linode: LinodeId, epoch: i64, mode: u32) -> Result<()> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         for name in folder.names().map_err(at("list a generation"))? {
             if number(&name, "", ".img").is_some() {
@@ -92,7 +88,7 @@ impl FileStore {
 }
 
 impl DiskStore for FileStore {
-    fn space(&self) -> Result<Space, DiskError> {
+    fn space(&self) -> Result<Space> {
         self.room.ground.space().map_err(at("ask for space"))
     }
 
@@ -105,7 +101,7 @@ impl DiskStore for FileStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let mut wanted = disks
             .iter()
             .fold(0_u64, |sum, disk| sum.saturating_add(disk.size_bytes));
@@ -122,7 +118,7 @@ impl DiskStore for FileStore {
         }
     }
 
-    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError> {
+    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let mut usage = Usage {
             total: 0,
@@ -164,16 +160,11 @@ impl DiskStore for FileStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         base: Option<Base<'_>>,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         self.reserve_copies(linode, migration, disks, base)
     }
 
-    fn target(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: &DiskSpec,
-    ) -> Result<Target, DiskError> {
+    fn target(&self, linode: LinodeId, migration: MigrationId, disk: &DiskSpec) -> Result<Target> {
         let folder = self.folders.folder(linode, &partial(migration))?;
         let image = FileImage::to_write(&folder, &image(disk.id), disk.size_bytes)
             .map_err(at("open the copy"))?;
@@ -185,12 +176,7 @@ impl DiskStore for FileStore {
         })
     }
 
-    fn use_room(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        bytes: u64,
-    ) -> Result<(), DiskError> {
+    fn use_room(&self, linode: LinodeId, migration: MigrationId, bytes: u64) -> Result<()> {
         self.give_room(linode, migration, bytes)
     }
 
@@ -200,7 +186,7 @@ impl DiskStore for FileStore {
         epoch: i64,
         disks: &[DiskSpec],
         receipt: &Receipt,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         self.folders.publish(linode, epoch, receipt, |folder| {
             Self::make_durable(folder, disks)
         })
@@ -210,55 +196,45 @@ impl DiskStore for FileStore {
         &self,
         linode: LinodeId,
         migration: MigrationId,
-    ) -> Result<Option<(i64, Receipt)>, DiskError> {
+    ) -> Result<Option<(i64, Receipt)>> {
         self.folders.published(linode, migration)
     }
 
-    fn activate(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        epoch: i64,
-    ) -> Result<(), DiskError> {
+    fn activate(&self, linode: LinodeId, migration: MigrationId, epoch: i64) -> Result<()> {
         self.folders.activate(linode, migration, epoch)
     }
 
-    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<()> {
         self.folders.regrant(linode, from, to)
     }
 
-    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         self.folders.release(linode, migration, &|_| Ok(()))
     }
 
-    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         self.folders.purge(linode, epoch, &|_| Ok(()))
     }
 
-    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         self.set_mode(linode, epoch, 0o400)
     }
 
-    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         self.set_mode(linode, epoch, 0o600)
     }
 
-    fn look(
-        &self,
-        linode: LinodeId,
-        epoch: i64,
-        disk: &DiskSpec,
-    ) -> Result<Box<dyn Image>, DiskError> {
+    fn look(&self, linode: LinodeId, epoch: i64, disk: &DiskSpec) -> Result<Box<dyn Image>> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let opened = FileImage::to_look(&folder, &image(disk.id), disk.size_bytes);
         Ok(Box::new(opened.map_err(at("open a disk"))?))
     }
 
-    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>> {
         self.folders.origin(linode, epoch)
     }
 
-    fn list(&self) -> Result<Listing, DiskError> {
+    fn list(&self) -> Result<Listing> {
         self.folders.list()
     }
 
@@ -270,25 +246,20 @@ impl DiskStore for FileStore {
         disk: &DiskSpec,
         moment: Moment,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError> {
+    ) -> Result<View> {
         self.open_view(linode, epoch, migration, disk, moment, changed)
     }
 
-    fn source_table(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: DiskId,
-    ) -> Result<File, DiskError> {
+    fn source_table(&self, linode: LinodeId, migration: MigrationId, disk: DiskId) -> Result<File> {
         self.folders.source_table(linode, migration, disk)
     }
 
-    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         self.room.close_all(linode, migration);
         self.folders.close_source(linode, migration)
     }
 
-    fn forget_sources(&self) -> Result<u32, DiskError> {
+    fn forget_sources(&self) -> Result<u32> {
         self.folders.forget_sources()
     }
 
@@ -298,7 +269,7 @@ impl DiskStore for FileStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         pace: Pace<'_>,
-    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+    ) -> Result<Vec<(DiskId, PathBuf)>> {
         self.clone_copies((linode, migration), disks, pace)
     }
 
@@ -306,7 +277,7 @@ impl DiskStore for FileStore {
         self.room_for_clones()
     }
 
-    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         self.folders.drop_trial(linode, migration, &|_| Ok(()))
     }
 }

@@ -20,7 +20,8 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::layout::{at, digests, generation, is_ours, number, partial, source, taken, trial};
-use super::{DiskError, DiskFault, Listing, Receipt, receipt};
+use super::{DiskError, DiskFault, Listing, Receipt, Result, receipt};
+use crate::agent::absent::if_there;
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
 
@@ -30,7 +31,7 @@ pub(super) struct Folders {
 
 impl Folders {
     /// Opens the store in `path`, which must exist; makes its `linodes` folder.
-    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let store = Dir::open_root(path).map_err(at("open the store's folder"))?;
         let root = store
             .make_dir("linodes")
@@ -38,21 +39,17 @@ impl Folders {
         Ok(Self { root })
     }
 
-    pub(super) fn linode(&self, linode: LinodeId) -> Result<Dir, DiskError> {
+    pub(super) fn linode(&self, linode: LinodeId) -> Result<Dir> {
         self.root
             .open_dir(&linode.to_string())
             .map_err(at("open the Linode's folder"))
     }
 
-    pub(super) fn linode_if_any(&self, linode: LinodeId) -> Result<Option<Dir>, DiskError> {
-        match self.root.open_dir(&linode.to_string()) {
-            Ok(home) => Ok(Some(home)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DiskError::io("open the Linode's folder", &e)),
-        }
+    pub(super) fn linode_if_any(&self, linode: LinodeId) -> Result<Option<Dir>> {
+        if_there(self.root.open_dir(&linode.to_string())).map_err(at("open the Linode's folder"))
     }
 
-    pub(super) fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir, DiskError> {
+    pub(super) fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir> {
         self.linode(linode)?
             .open_dir(name)
             .map_err(at("open the disks' folder"))
@@ -60,11 +57,7 @@ impl Folders {
 
     /// The Linode's folder and, in it, the one of this migration's copies: made, or taken up again as it was left (also
     /// if it was published and never activated).
-    pub(super) fn reopen(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-    ) -> Result<(Dir, Dir), DiskError> {
+    pub(super) fn reopen(&self, linode: LinodeId, migration: MigrationId) -> Result<(Dir, Dir)> {
         let home = self
             .root
             .make_dir(&linode.to_string())
@@ -86,7 +79,7 @@ impl Folders {
         &self,
         linode: LinodeId,
         migration: MigrationId,
-    ) -> Result<Option<Dir>, DiskError> {
+    ) -> Result<Option<Dir>> {
         let Some(home) = self.linode_if_any(linode)? else {
             return Ok(None);
         };
@@ -94,18 +87,14 @@ impl Folders {
             Some((epoch, _)) => generation(epoch),
             None => partial(migration),
         };
-        match home.open_dir(&name) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DiskError::io("open the copies' folder", &e)),
-        }
+        if_there(home.open_dir(&name)).map_err(at("open the copies' folder"))
     }
 
     pub(super) fn published(
         &self,
         linode: LinodeId,
         migration: MigrationId,
-    ) -> Result<Option<(i64, Receipt)>, DiskError> {
+    ) -> Result<Option<(i64, Receipt)>> {
         match self.linode_if_any(linode)? {
             Some(home) => find_published(&home, migration),
             None => Ok(None),
@@ -118,8 +107,8 @@ impl Folders {
         linode: LinodeId,
         epoch: i64,
         receipt: &Receipt,
-        durable: impl FnOnce(&Dir) -> Result<(), DiskError>,
-    ) -> Result<(), DiskError> {
+        durable: impl FnOnce(&Dir) -> Result<()>,
+    ) -> Result<()> {
         let home = self.linode(linode)?;
         let from = partial(receipt.migration);
         if let Some((known, old)) = find_published(&home, receipt.migration)? {
@@ -149,7 +138,7 @@ impl Folders {
         linode: LinodeId,
         migration: MigrationId,
         epoch: i64,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let home = self.linode(linode)?;
         let to = generation(epoch);
         let Some((known, _)) = find_published(&home, migration)? else {
@@ -183,16 +172,12 @@ impl Folders {
     }
 
     /// What the receipt said with which a generation came here.
-    pub(super) fn origin(
-        &self,
-        linode: LinodeId,
-        epoch: i64,
-    ) -> Result<Vec<DiskDigest>, DiskError> {
+    pub(super) fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>> {
         let folder = self.folder(linode, &generation(epoch))?;
         Ok(receipt::retired(&folder)?.map_or_else(Vec::new, |receipt| receipt.digests))
     }
 
-    pub(super) fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+    pub(super) fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<()> {
         let home = self.linode(linode)?;
         let (old, new) = (generation(from), generation(to));
         let has_old = home.exists(&old).map_err(at("regrant"))?;
@@ -220,8 +205,8 @@ impl Folders {
         &self,
         linode: LinodeId,
         migration: MigrationId,
-        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
-    ) -> Result<(), DiskError> {
+        destroy: &dyn Fn(&Dir) -> Result<()>,
+    ) -> Result<()> {
         let Some(home) = self.linode_if_any(linode)? else {
             return Ok(());
         };
@@ -236,8 +221,8 @@ impl Folders {
         &self,
         linode: LinodeId,
         migration: MigrationId,
-        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
-    ) -> Result<(), DiskError> {
+        destroy: &dyn Fn(&Dir) -> Result<()>,
+    ) -> Result<()> {
         match self.linode_if_any(linode)? {
             Some(home) => discard(&home, &trial(migration), destroy),
             None => Ok(()),
@@ -245,11 +230,7 @@ impl Folders {
     }
 
     /// The copies of a migration, and an empty folder for clones of them.
-    pub(super) fn for_trial(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-    ) -> Result<(Dir, Dir), DiskError> {
+    pub(super) fn for_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(Dir, Dir)> {
         let home = self.linode(linode)?;
         let copies = home
             .open_dir(&partial(migration))
@@ -265,8 +246,8 @@ impl Folders {
         &self,
         linode: LinodeId,
         epoch: i64,
-        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
-    ) -> Result<(), DiskError> {
+        destroy: &dyn Fn(&Dir) -> Result<()>,
+    ) -> Result<()> {
         match self.linode_if_any(linode)? {
             Some(home) => {
                 finish(&home, destroy)?;
@@ -277,7 +258,7 @@ impl Folders {
     }
 
     /// All there is, by the names of folders alone.
-    pub(super) fn list(&self) -> Result<Listing, DiskError> {
+    pub(super) fn list(&self) -> Result<Listing> {
         let mut listing = Listing::default();
         for name in self.root.names().map_err(at("list the store"))? {
             let id = number(&name, "", "").map(LinodeId);
@@ -311,7 +292,7 @@ impl Folders {
         linode: LinodeId,
         migration: MigrationId,
         disk: DiskId,
-    ) -> Result<File, DiskError> {
+    ) -> Result<File> {
         let home = self.linode(linode)?;
         let folder = home
             .make_dir(&source(migration))
@@ -321,11 +302,7 @@ impl Folders {
             .map_err(at("make the source's table"))
     }
 
-    pub(super) fn close_source(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-    ) -> Result<(), DiskError> {
+    pub(super) fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         match self.linode_if_any(linode)? {
             Some(home) => home
                 .remove_folder(&source(migration))
@@ -337,7 +314,7 @@ impl Folders {
 
 impl Folders {
     /// What earlier agents left as sources. A Linode whose folder cannot be read holds up no other's.
-    pub(super) fn forget_sources(&self) -> Result<u32, DiskError> {
+    pub(super) fn forget_sources(&self) -> Result<u32> {
         let mut forgotten = 0;
         let mut failed = Ok(());
         for name in self.root.names().map_err(at("list the store"))? {
@@ -367,7 +344,7 @@ fn forget(home: &Dir) -> io::Result<u32> {
 }
 
 /// The generation whose receipt names this migration.
-fn find_published(home: &Dir, migration: MigrationId) -> Result<Option<(i64, Receipt)>, DiskError> {
+fn find_published(home: &Dir, migration: MigrationId) -> Result<Option<(i64, Receipt)>> {
     for name in home.names().map_err(at("list the Linode's folder"))? {
         let Some(epoch) = number(&name, "e", "") else {
             continue;
@@ -384,24 +361,19 @@ fn find_published(home: &Dir, migration: MigrationId) -> Result<Option<(i64, Rec
 }
 
 /// Renamed first and deleted after, so that a kill in between leaves nothing that looks like a generation.
-fn discard(
-    home: &Dir,
-    name: &str,
-    destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
-) -> Result<(), DiskError> {
+fn discard(home: &Dir, name: &str, destroy: &dyn Fn(&Dir) -> Result<()>) -> Result<()> {
     let gone = format!("{name}.gone");
     empty(home, &gone, destroy)?;
-    match home.rename(name, &gone) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(DiskError::io("delete", &e)),
+    let renamed = if_there(home.rename(name, &gone)).map_err(at("delete"))?;
+    if renamed.is_none() {
+        return Ok(());
     }
     home.sync().map_err(at("delete"))?;
     empty(home, &gone, destroy)
 }
 
 /// What an earlier step decided to delete, by its rename, and did not come to the end of.
-fn finish(home: &Dir, destroy: &dyn Fn(&Dir) -> Result<(), DiskError>) -> Result<(), DiskError> {
+fn finish(home: &Dir, destroy: &dyn Fn(&Dir) -> Result<()>) -> Result<()> {
     for name in home.names().map_err(at("list a Linode's folder"))? {
         if name.strip_suffix(".gone").is_some() && is_ours(&name) {
             empty(home, &name, destroy)?;
@@ -410,28 +382,23 @@ fn finish(home: &Dir, destroy: &dyn Fn(&Dir) -> Result<(), DiskError>) -> Result
     Ok(())
 }
 
-fn empty(
-    home: &Dir,
-    name: &str,
-    destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
-) -> Result<(), DiskError> {
-    match home.open_dir(name) {
-        Ok(folder) => destroy(&folder)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(DiskError::io("delete", &e)),
-    }
+fn empty(home: &Dir, name: &str, destroy: &dyn Fn(&Dir) -> Result<()>) -> Result<()> {
+    let Some(folder) = if_there(home.open_dir(name)).map_err(at("delete"))? else {
+        return Ok(());
+    };
+    destroy(&folder)?;
     home.remove_folder(name).map_err(at("delete"))
 }
 
 /// The table of a copy's digests.
-pub(super) fn copy_table(folder: &Dir, disk: DiskId) -> Result<File, DiskError> {
+pub(super) fn copy_table(folder: &Dir, disk: DiskId) -> Result<File> {
     folder
         .open_or_create(&digests(disk))
         .map_err(at("open the copy's table"))
 }
 
 /// Blocks for the copy's table of digests: 32 bytes for each 16 KiB, and its head.
-pub(super) fn hold_table(folder: &Dir, disk: &DiskSpec) -> Result<(), DiskError> {
+pub(super) fn hold_table(folder: &Dir, disk: &DiskSpec) -> Result<()> {
     let table = copy_table(folder, disk.id)?;
     let len = disk.size_bytes / 512 + 16 * 1024;
     match fallocate(&table, FallocateFlags::KEEP_SIZE, 0, len) {

@@ -43,7 +43,6 @@ fn is_believed(kind: FsWord) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::os::unix::fs::FileExt;
 

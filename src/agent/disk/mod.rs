@@ -54,6 +54,9 @@ pub enum DiskFault {
     Stopped,
 }
 
+/// What comes of anything in this room.
+pub type Result<T, E = DiskError> = std::result::Result<T, E>;
+
 /// `public` is in words a customer can use, `detail` for staff.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{public}: {detail}")]
@@ -188,7 +191,7 @@ pub struct Base<'a> {
 /// Asked before each piece of so many bytes: waits until they may go. False: stop.
 pub type Pace<'a> = &'a dyn Fn(usize) -> bool;
 
-fn go(pace: Pace<'_>, bytes: usize) -> Result<(), DiskError> {
+fn go(pace: Pace<'_>, bytes: usize) -> Result<()> {
     if pace(bytes) {
         return Ok(());
     }
@@ -224,23 +227,19 @@ impl Dropped {
 
 /// The disks of one host. Every step may be repeated and then changes nothing.
 pub trait DiskStore: Send + Sync {
-    fn space(&self) -> Result<Space, DiskError>;
+    fn space(&self) -> Result<Space>;
 
     /// The store can tell what changed between two passes (found by trying a clone).
     fn tells_changes(&self) -> bool;
 
     /// Is there room for these disks, filled to the brim? What an earlier run of this migration took for its copies counts
     /// as there. Changes nothing.
-    fn preflight(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disks: &[DiskSpec],
-    ) -> Result<(), DiskError>;
+    fn preflight(&self, linode: LinodeId, migration: MigrationId, disks: &[DiskSpec])
+    -> Result<()>;
 
     /// The generation is here, whole, of these sizes, and made of what the store makes disks of. (Also how an existing
     /// Linode is adopted.)
-    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError>;
+    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage>;
 
     /// Where the driver finds a disk of a generation.
     fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf;
@@ -254,23 +253,13 @@ pub trait DiskStore: Send + Sync {
         migration: MigrationId,
         disks: &[DiskSpec],
         base: Option<Base<'_>>,
-    ) -> Result<(), DiskError>;
+    ) -> Result<()>;
 
     /// A copy in the making, reserved before.
-    fn target(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: &DiskSpec,
-    ) -> Result<Target, DiskError>;
+    fn target(&self, linode: LinodeId, migration: MigrationId, disk: &DiskSpec) -> Result<Target>;
 
     /// Gives back `bytes` of the room held for this migration, because they are about to be written.
-    fn use_room(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        bytes: u64,
-    ) -> Result<(), DiskError>;
+    fn use_room(&self, linode: LinodeId, migration: MigrationId, bytes: u64) -> Result<()>;
 
     /// Turns the verified copy into generation `epoch`: fsync, one rename, fsync of the folder.
     fn publish(
@@ -279,50 +268,37 @@ pub trait DiskStore: Send + Sync {
         epoch: i64,
         disks: &[DiskSpec],
         receipt: &Receipt,
-    ) -> Result<(), DiskError>;
+    ) -> Result<()>;
 
     /// The generation this migration published here and that was not yet activated.
-    fn published(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-    ) -> Result<Option<(i64, Receipt)>, DiskError>;
+    fn published(&self, linode: LinodeId, migration: MigrationId)
+    -> Result<Option<(i64, Receipt)>>;
 
     /// The published copy is about to run under `epoch`: it gets that epoch's name and is no longer a migration's to
     /// release. Call when the grant is persisted and before the boot.
-    fn activate(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        epoch: i64,
-    ) -> Result<(), DiskError>;
+    fn activate(&self, linode: LinodeId, migration: MigrationId, epoch: i64) -> Result<()>;
 
     /// The disks of epoch `from` run on under `to` (a roll-back at the source).
-    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError>;
+    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<()>;
 
     /// Drops the migration's copies, in the making or published, but never an activated generation.
-    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError>;
+    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<()>;
 
     /// Deletes a generation. The caller has checked the ledger.
-    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<()>;
 
     /// Everything written is durable, and the disks refuse writers (short of root's override).
-    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<()>;
 
-    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<()>;
 
     /// A disk of a generation, to look at where it is: live or sealed, past the cache where that can be.
-    fn look(
-        &self,
-        linode: LinodeId,
-        epoch: i64,
-        disk: &DiskSpec,
-    ) -> Result<Box<dyn Image>, DiskError>;
+    fn look(&self, linode: LinodeId, epoch: i64, disk: &DiskSpec) -> Result<Box<dyn Image>>;
 
     /// What was proved of the generation's disks when it was published here; empty if it did not come by a move.
-    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError>;
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>>;
 
-    fn list(&self) -> Result<Listing, DiskError>;
+    fn list(&self) -> Result<Listing>;
 
     /// What a pass of `migration` reads of one disk of generation `epoch`. Stretches that may differ from the view
     /// before are reported to `changed`, if the store can tell. Of a live disk it is a clone only where all that the guest
@@ -335,22 +311,17 @@ pub trait DiskStore: Send + Sync {
         disk: &DiskSpec,
         moment: Moment,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError>;
+    ) -> Result<View>;
 
     /// A scratch file of the source for one disk of a migration, empty if new. Goes with [`DiskStore::close_source`].
-    fn source_table(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: DiskId,
-    ) -> Result<File, DiskError>;
+    fn source_table(&self, linode: LinodeId, migration: MigrationId, disk: DiskId) -> Result<File>;
 
     /// Forgets clones and scratch files of a migration at its source.
-    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError>;
+    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<()>;
 
     /// Forgets what earlier agents left of clones and scratch files at this host: they vouch for nothing any more, and their
     /// room is guests'. For the agent's start, before it serves; gives how many migrations' there were.
-    fn forget_sources(&self) -> Result<u32, DiskError>;
+    fn forget_sources(&self) -> Result<u32>;
 
     /// Throw-away clones of a migration's copies, as they are now, and where a driver finds them: sharing blocks with them
     /// where the store can, and otherwise copied, if there is room. What an earlier trial left goes first. The copies are
@@ -361,7 +332,7 @@ pub trait DiskStore: Send + Sync {
         _migration: MigrationId,
         _disks: &[DiskSpec],
         _pace: Pace<'_>,
-    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+    ) -> Result<Vec<(DiskId, PathBuf)>> {
         let public = "This host keeps disks in a way of which no trial can be made";
         Err(DiskError::new(DiskFault::Refused, public, "no clones"))
     }
@@ -372,7 +343,7 @@ pub trait DiskStore: Send + Sync {
     }
 
     /// Deletes the clones, whole or not. Idempotent.
-    fn drop_trial(&self, _linode: LinodeId, _migration: MigrationId) -> Result<(), DiskError> {
+    fn drop_trial(&self, _linode: LinodeId, _migration: MigrationId) -> Result<()> {
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! The receipt in a copy's folder: while it is there, the folder belongs to its migration.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use super::dir::Dir;
 use super::layout::{at, taken};
-use super::{DiskError, Receipt};
+use super::{Receipt, Result};
+use crate::agent::absent::if_there;
 use crate::agent::ledger::file;
 
 const NAME: &str = "copy.json";
@@ -13,19 +14,17 @@ const ORIGIN: &str = "origin.json";
 /// A receipt is a few hundred bytes a disk; anything larger is not one.
 const MAX: u64 = 1 << 20;
 
-pub(super) fn read(folder: &Dir) -> Result<Option<Receipt>, DiskError> {
+pub(super) fn read(folder: &Dir) -> Result<Option<Receipt>> {
     named(folder, NAME)
 }
 
-pub(super) fn retired(folder: &Dir) -> Result<Option<Receipt>, DiskError> {
+pub(super) fn retired(folder: &Dir) -> Result<Option<Receipt>> {
     named(folder, ORIGIN)
 }
 
-fn named(folder: &Dir, name: &str) -> Result<Option<Receipt>, DiskError> {
-    let file = match folder.read_only(name) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DiskError::io("open the receipt", &e)),
+fn named(folder: &Dir, name: &str) -> Result<Option<Receipt>> {
+    let Some(file) = if_there(folder.read_only(name)).map_err(at("open the receipt"))? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(MAX)
@@ -36,7 +35,7 @@ fn named(folder: &Dir, name: &str) -> Result<Option<Receipt>, DiskError> {
         .map_err(|e| taken(&format!("the receipt {name} is damaged: {e}")))
 }
 
-pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
+pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<()> {
     let bytes = file::encode(receipt).map_err(|e| taken(&format!("receipt: {e}")))?;
     let fresh = "copy.new";
     let mut file = folder.create_anew(fresh).map_err(at("write the receipt"))?;
@@ -49,15 +48,14 @@ pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
         .map_err(at("write the receipt"))
 }
 
-pub(super) fn drop(folder: &Dir) -> Result<(), DiskError> {
+pub(super) fn drop(folder: &Dir) -> Result<()> {
     folder.remove(NAME).map_err(at("drop a receipt"))
 }
 
 /// The folder is no longer its migration's; what was proved of it stays.
-pub(super) fn retire(folder: &Dir) -> Result<(), DiskError> {
-    match folder.rename(NAME, ORIGIN) {
-        // Done before.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(at("retire a receipt")),
-    }
+pub(super) fn retire(folder: &Dir) -> Result<()> {
+    // It is not there where that was done before.
+    if_there(folder.rename(NAME, ORIGIN))
+        .map(|_| ())
+        .map_err(at("retire a receipt"))
 }

@@ -7,7 +7,7 @@ use super::copies::copy_sparse;
 use super::dir::Dir;
 use super::files::FileStore;
 use super::layout::{at, image, no_room, trial};
-use super::{DiskError, Pace};
+use super::{Pace, Result};
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -17,7 +17,7 @@ impl FileStore {
         (linode, migration): (LinodeId, MigrationId),
         disks: &[DiskSpec],
         pace: Pace<'_>,
-    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+    ) -> Result<Vec<(DiskId, PathBuf)>> {
         self.folders.drop_trial(linode, migration, &|_| Ok(()))?;
         let (copies, clones) = self.folders.for_trial(linode, migration)?;
         let stored = if self.tells_changes {
@@ -59,7 +59,7 @@ impl FileStore {
     }
 }
 
-fn stored(copies: &Dir, disks: &[DiskSpec]) -> Result<u64, DiskError> {
+fn stored(copies: &Dir, disks: &[DiskSpec]) -> Result<u64> {
     let mut sum: u64 = 0;
     for disk in disks {
         let about = copies

@@ -10,7 +10,7 @@ use super::files::FileStore;
 use super::image::FileImage;
 use super::layout::{at, generation, image, source};
 use super::room::{Clone, Of};
-use super::{DiskError, Dropped, Image, Moment, View};
+use super::{DiskError, Dropped, Image, Moment, Result, View};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -24,7 +24,7 @@ impl FileStore {
         disk: &DiskSpec,
         moment: Moment,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError> {
+    ) -> Result<View> {
         let folder = (self.folders).folder(linode, &generation(epoch))?;
         let name = image(disk.id);
         let live = folder.read_only(&name).map_err(at("open the disk"))?;
@@ -45,7 +45,7 @@ impl FileStore {
         sealed: File,
         disk: &DiskSpec,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError> {
+    ) -> Result<View> {
         let mut told = false;
         if let Some(elder) = self.room.held(of) {
             let compared = self.compare(&elder, &sealed, disk, changed);
@@ -66,7 +66,7 @@ impl FileStore {
         live: File,
         disk: &DiskSpec,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError> {
+    ) -> Result<View> {
         let mut elder = self.room.held(of);
         let mut clone = self.clone_of(of, &live, disk)?;
         if clone.is_none()
@@ -117,12 +117,7 @@ impl FileStore {
         }
     }
 
-    fn clone_of(
-        &self,
-        of: Of,
-        live: &File,
-        disk: &DiskSpec,
-    ) -> Result<Option<Arc<Clone>>, DiskError> {
+    fn clone_of(&self, of: Of, live: &File, disk: &DiskSpec) -> Result<Option<Arc<Clone>>> {
         let home = self.folders.linode(of.0)?;
         let scratch = home
             .make_dir(&source(of.1))
@@ -140,7 +135,7 @@ impl FileStore {
         newer: &File,
         disk: &DiskSpec,
         changed: &mut dyn FnMut(Range<u64>),
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let ground = &self.room.ground;
         let compared = ground.differences(&elder.file, newer, disk.size_bytes, changed);
         compared.map_err(at("compare clones"))
@@ -148,7 +143,7 @@ impl FileStore {
 }
 
 /// The disk itself, of which nothing is known.
-fn plain(disk: File, spec: &DiskSpec) -> Result<View, DiskError> {
+fn plain(disk: File, spec: &DiskSpec) -> Result<View> {
     let image = FileImage::to_read(disk, spec.size_bytes).map_err(at("open the disk"))?;
     Ok(View {
         image: Box::new(image),

@@ -1,22 +1,17 @@
 //! What no guest is started with, whatever its driver: checked before anything of a config profile becomes an argument.
 
-use super::DriverError;
 use super::net::is_unicast_mac;
+use super::{DriverError, Result};
 use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec};
 
-pub(super) fn refuse<T>(public: &str, detail: String) -> Result<T, DriverError> {
+pub(super) fn refuse<T>(public: &str, detail: String) -> Result<T> {
     let public = public.to_owned();
     Err(DriverError::Refused { public, detail })
 }
 
 /// Its card, its memory, and the devices its disks are on.
-pub(super) fn check(
-    spec: &GuestSpec,
-    boot: &BootSpec,
-    on: Platform,
-    least_mb: i64,
-) -> Result<(), DriverError> {
+pub(super) fn check(spec: &GuestSpec, boot: &BootSpec, on: Platform, least_mb: i64) -> Result<()> {
     if !is_unicast_mac(&spec.mac) {
         return refuse(
             "The Linode's network card has an address that cannot be used.",
@@ -58,7 +53,7 @@ pub(super) fn check(
     Ok(())
 }
 
-pub(super) fn no_root<T>(boot: &BootSpec, named: &str) -> Result<T, DriverError> {
+pub(super) fn no_root<T>(boot: &BootSpec, named: &str) -> Result<T> {
     refuse(
         &format!("The config profile boots from {named}, but no disk is there."),
         format!("root device {:?} is not mapped", boot.root_device),

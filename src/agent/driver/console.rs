@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::absent_is_fine;
+use crate::agent::absent::if_there;
 use crate::command::printable;
 use crate::domain::text::unreadable;
 
@@ -30,12 +31,8 @@ impl Console {
     /// Cuts a console that has grown over `limit` bytes: the newest half of it moves to the earlier one. What the guest
     /// says in that moment may be lost. With a limit of 0 all of it that is worth keeping is the earlier one then.
     pub fn bound(&self, limit: u64) -> io::Result<()> {
-        let length = match fs::metadata(&self.now) {
-            Ok(meta) => meta.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if length > limit {
+        let there = if_there(fs::metadata(&self.now))?;
+        if there.is_some_and(|meta| meta.len() > limit) {
             let kept = if limit == 0 { TAIL } else { limit / 2 };
             fs::write(&self.earlier, end_of(&self.now, kept)?)?;
             OpenOptions::new().write(true).open(&self.now)?.set_len(0)?;
@@ -136,7 +133,6 @@ fn end(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io::Write;
 

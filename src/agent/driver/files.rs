@@ -7,7 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::DriverError;
+use crate::agent::absent::if_there;
+use crate::agent::ledger::file;
+
+/// The record of a guest's last start, in its folder.
+const RECORD: &str = "run.json";
 
 /// Pids, domains and interfaces mean nothing in another boot of the host; this names the present one.
 pub(crate) fn boot_id() -> io::Result<String> {
@@ -15,10 +23,28 @@ pub(crate) fn boot_id() -> io::Result<String> {
 }
 
 pub(crate) fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    if_there(outcome).map(drop)
+}
+
+/// The record of the last start in a guest's folder, as [`write_record`] left it. One that is torn is of an earlier boot:
+/// in this one it is replaced as a whole.
+pub(crate) fn record<T: DeserializeOwned>(dir: &Path) -> io::Result<Option<T>> {
+    let Some(text) = if_there(fs::read(dir.join(RECORD)))? else {
+        return Ok(None);
+    };
+    let read = file::decode_or_plain(&text).inspect_err(|error| {
+        tracing::warn!(dir = %dir.display(), %error, "a record of a guest's start that is torn or damaged is void");
+    });
+    Ok(read.ok())
+}
+
+/// Whole or not at all; not fsynced, since it is void after a crash of the host.
+pub(crate) fn write_record<T: Serialize>(dir: &Path, record: &T) -> io::Result<()> {
+    replace(&dir.join(RECORD), &file::encode(record)?)
+}
+
+pub(crate) fn forget_record(dir: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_file(dir.join(RECORD)))
 }
 
 pub(crate) fn host(error: io::Error) -> DriverError {
@@ -120,7 +146,6 @@ pub(crate) fn pids() -> io::Result<impl Iterator<Item = u32>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -141,7 +166,6 @@ mod tests {
         let find = || writer_of(std::slice::from_ref(&disk)).unwrap();
         let hold = |how: &str| {
             let script = format!("exec 9{how}{}; echo; read x", link.display());
-            #[allow(clippy::disallowed_methods, reason = "a bystander with an open file")]
             let mut child = std::process::Command::new("sh")
                 .args(["-c", &script])
                 .stdin(std::process::Stdio::piped())
@@ -173,7 +197,6 @@ mod tests {
              threading.Thread(target=time.sleep, args=(60,)).start()\n\
              print(flush=True)\n\
              ctypes.CDLL(None).syscall(60, 0)";
-        #[allow(clippy::disallowed_methods, reason = "a bystander with an open file")]
         let mut child = std::process::Command::new("/usr/bin/python3")
             .args(["-c", script])
             .arg(disk.path())

@@ -26,6 +26,9 @@ use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
 pub use trials::Trials;
 
+/// What comes of anything that a driver does.
+pub type Result<T, E = DriverError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The Linode itself is at fault or cannot run here; `public` is in words its member can use.
@@ -81,12 +84,7 @@ pub trait Driver: Send + Sync {
     fn memory_total_mb(&self) -> i64;
 
     /// Could this guest run here? Changes nothing.
-    fn preflight(
-        &self,
-        linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError>;
+    fn preflight(&self, linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()>;
 
     /// Does a guest that boots this profile here run its boot helpers? Without the provider's initramfs for its kernel it
     /// boots, and its files keep the names they have.
@@ -95,29 +93,29 @@ pub trait Driver: Send + Sync {
     }
 
     /// Starts the guest and returns once it exists. It outlives the agent. Starting one that runs is an error.
-    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError>;
+    fn start(&self, guest: &Guest<'_>) -> Result<()>;
 
     /// Asks for a clean shutdown, uses force after `limit`, and returns only when the guest is **confirmed absent**
     /// (an error otherwise: never a guess). Idempotent.
-    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError>;
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped>;
 
     /// What is true now, found out from the host and not from memory: guests are found again after an agent's restart.
-    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError>;
+    fn state(&self, linode: LinodeId) -> Result<GuestState>;
 
     /// [`Driver::state`] of many, for reports: what has to be asked of the host as a whole is asked once for all of them.
-    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState>> {
         let each = linodes.iter().map(|linode| (*linode, self.state(*linode)));
         each.collect()
     }
 
     /// Every guest of this agent's that exists on the host now.
-    fn guests(&self) -> Result<Vec<LinodeId>, DriverError>;
+    fn guests(&self) -> Result<Vec<LinodeId>>;
 
     /// Tells the network where the Linode's addresses are now (gratuitous ARP, unsolicited neighbour advertisement).
-    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError>;
+    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<()>;
 
     /// Takes the Linode's network port away, so that nothing answers on its addresses from here. Idempotent.
-    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError>;
+    fn withdraw(&self, linode: LinodeId) -> Result<()>;
 
     /// Where this host reaches an address of its guest; `None`: nobody is there.
     fn reach(&self, _linode: LinodeId, at: SocketAddr) -> Option<SocketAddr> {
@@ -138,7 +136,7 @@ pub trait Driver: Send + Sync {
     fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share>;
 
     /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
-    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<()>;
 
     /// Puts right what somebody else undid of what keeps the guests that run apart from each other. Gives back what was or
     /// is wrong with it, in words for staff.
@@ -158,7 +156,7 @@ pub trait Driver: Send + Sync {
     }
 
     /// Forgets what is kept of a guest that is gone: its folder, its console. Done to those of trials only.
-    fn forget(&self, _linode: LinodeId) -> Result<(), DriverError> {
+    fn forget(&self, _linode: LinodeId) -> Result<()> {
         Ok(())
     }
 }

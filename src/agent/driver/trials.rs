@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Driver, DriverError, Guest, GuestState};
+use super::{Driver, DriverError, Guest, GuestState, Result};
 use crate::domain::ids::LinodeId;
 use crate::wire::{BootSpec, GuestSpec};
 
@@ -21,20 +21,15 @@ impl Trials {
     }
 
     /// Could this clone run here? Changes nothing.
-    pub fn preflight(
-        &self,
-        linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError> {
+    pub fn preflight(&self, linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         self.0.preflight(linode, spec, boot)
     }
 
-    pub fn start(&self, clone: &Guest<'_>) -> Result<(), DriverError> {
+    pub fn start(&self, clone: &Guest<'_>) -> Result<()> {
         self.0.start(clone)
     }
 
-    pub fn runs(&self, linode: LinodeId) -> Result<bool, DriverError> {
+    pub fn runs(&self, linode: LinodeId) -> Result<bool> {
         Ok(matches!(self.0.state(linode)?, GuestState::Running { .. }))
     }
 
@@ -43,12 +38,12 @@ impl Trials {
     }
 
     /// Every clone that exists on the host now.
-    pub fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+    pub fn guests(&self) -> Result<Vec<LinodeId>> {
         self.0.guests()
     }
 
     /// At once, as it has nothing to lose, and with all that is kept of it. An error unless it is confirmed absent.
-    pub fn destroy(&self, linode: LinodeId) -> Result<(), DriverError> {
+    pub fn destroy(&self, linode: LinodeId) -> Result<()> {
         self.0.stop(linode, Duration::ZERO)?;
         if self.runs(linode)? {
             return Err(DriverError::Host(format!(

@@ -62,7 +62,6 @@ fn in_notes(elf: &[u8], start: usize, length: usize) -> Option<(u32, u32, u32)> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -40,7 +40,6 @@ pub fn root_name(boot: &BootSpec) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use super::rules::Marks;
 use crate::domain::ids::LinodeId;
 
+/// What comes of anything that is asked of the ledger.
+pub type Result<T, E = LedgerError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     #[error("the ledger's record {path} cannot be trusted: {reason}")]

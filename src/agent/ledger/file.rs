@@ -9,6 +9,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::agent::absent::if_there;
+
 /// The places where a replacement can be cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
@@ -62,10 +64,7 @@ pub fn remove(dir: &Path, name: &str) -> io::Result<()> {
 
 /// As [`remove`], for as long as the power stays on.
 pub fn remove_unsynced(dir: &Path, name: &str) -> io::Result<()> {
-    match fs::remove_file(dir.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if_there(fs::remove_file(dir.join(name))).map(drop)
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -114,7 +113,6 @@ pub fn decode_or_plain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Result};
 use super::file;
 use crate::agent::driver::files::boot_id;
 use crate::wire::LedgerMark;
@@ -31,7 +31,7 @@ pub struct Identity {
 
 impl Identity {
     /// For a ledger that has none, whose records were counted up to `counted`.
-    pub fn anew(counted: i64) -> Result<Self, LedgerError> {
+    pub fn anew(counted: i64) -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| LedgerError::Write {
             path: NAME.into(),
@@ -58,11 +58,11 @@ impl Identity {
     }
 
     /// `None`: there is no file. One that cannot be read is never replaced by a guess.
-    pub fn read(dir: &Path) -> Result<Option<Self>, LedgerError> {
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
         read(dir, NAME)
     }
 
-    pub fn write(&self, dir: &Path) -> Result<(), LedgerError> {
+    pub fn write(&self, dir: &Path) -> Result<()> {
         write(dir, NAME, self, true)
     }
 
@@ -77,10 +77,7 @@ impl Identity {
 }
 
 /// A file of its own beside the records, with a digest as they have.
-pub(super) fn read<T: serde::de::DeserializeOwned>(
-    dir: &Path,
-    name: &str,
-) -> Result<Option<T>, LedgerError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(dir: &Path, name: &str) -> Result<Option<T>> {
     let path = dir.join(name);
     match fs::read(&path) {
         Ok(bytes) => match file::decode(&bytes) {
@@ -92,12 +89,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
     }
 }
 
-pub(super) fn write<T: Serialize>(
-    dir: &Path,
-    name: &str,
-    record: &T,
-    durable: bool,
-) -> Result<(), LedgerError> {
+pub(super) fn write<T: Serialize>(dir: &Path, name: &str, record: &T, durable: bool) -> Result<()> {
     let failed = |source| LedgerError::Write {
         path: dir.join(name),
         source,

@@ -20,7 +20,7 @@ use record_store::{Damage, Durable, RecordStore};
 use rules::Marks;
 use serde::{Deserialize, Serialize};
 
-use self::error::LedgerError;
+use self::error::{LedgerError, Result};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::wire::{BootSpec, GuestSpec, LedgerMark, Order, Outcome, PortalMark};
 
@@ -156,7 +156,7 @@ impl Ledger {
     /// Opens or makes the ledger in `dir`, for whoever acts by it and holds the lock on the state folder: every start is
     /// counted. Damaged records of Linodes are kept and refused; those of jobs and transfers are set aside, because the
     /// portal gives them again.
-    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+    pub fn open(dir: &Path) -> Result<Self> {
         let mut ledger = Self::read(dir, Damage::SetAside)?;
         let counted = *ledger.lock_serial();
         let identity = match ledger.identity.take() {
@@ -177,7 +177,7 @@ impl Ledger {
     }
 
     /// Opens the ledger to look at it, beside the agent that acts by it. Changes nothing.
-    pub fn look(dir: &Path) -> Result<Self, LedgerError> {
+    pub fn look(dir: &Path) -> Result<Self> {
         let ledger = Self::read(dir, Damage::Refuse)?;
         if ledger.identity.is_none() && *ledger.lock_serial() > 0 {
             return Err(LedgerError::NoIdentity {
@@ -190,7 +190,7 @@ impl Ledger {
 
     /// Makes another identity for the records that are here, and forgets what was seen of the portal: after damage, by an
     /// operator. To the portal this is another ledger, which staff have to judge.
-    pub fn renew(dir: &Path) -> Result<LedgerMark, LedgerError> {
+    pub fn renew(dir: &Path) -> Result<LedgerMark> {
         let linodes: RecordStore<Counted> =
             RecordStore::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
         Seen::forget(dir)?;
@@ -199,7 +199,7 @@ impl Ledger {
         Ok(identity.mark(dir, identity.serial))
     }
 
-    fn read(dir: &Path, damage: Damage) -> Result<Self, LedgerError> {
+    fn read(dir: &Path, damage: Damage) -> Result<Self> {
         let linodes = RecordStore::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
         let identity = Identity::read(dir)?;
         let started = identity.as_ref().map_or(0, |known| known.serial);
@@ -239,7 +239,7 @@ impl Ledger {
 
     /// Keeps the portal's mark if it is a newer one; for good only by [`Ledger::remember_portal`].
     /// A new life of the portal is kept for good at once: orders of the one before are void from then on.
-    pub fn saw(&self, shown: &PortalMark) -> Result<(), LedgerError> {
+    pub fn saw(&self, shown: &PortalMark) -> Result<()> {
         if !self.follows(Some(shown)) {
             return Ok(());
         }
@@ -258,7 +258,7 @@ impl Ledger {
 
     /// Writes an entry that accepts a grant, if the portal is in the life that the order came from (`None`: it did not say).
     /// `false`: a new life began since, and whoever was asked in it must not find a grant of the old one later.
-    pub fn accept(&self, entry: &Entry, life: Option<&str>) -> Result<bool, LedgerError> {
+    pub fn accept(&self, entry: &Entry, life: Option<&str>) -> Result<bool> {
         let _no_new_life_meanwhile = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         if life.is_some_and(|life| !self.is_life(life)) {
             return Ok(false);
@@ -268,7 +268,7 @@ impl Ledger {
     }
 
     /// The portal's highest mark is on disk for good: before anything of ownership takes effect.
-    pub fn remember_portal(&self) -> Result<(), LedgerError> {
+    pub fn remember_portal(&self) -> Result<()> {
         self.seen.remember(&self.dir)
     }
 
@@ -290,7 +290,7 @@ impl Ledger {
     }
 
     /// What is known of a Linode; a blank entry if nothing is.
-    pub fn entry(&self, linode: LinodeId) -> Result<Entry, LedgerError> {
+    pub fn entry(&self, linode: LinodeId) -> Result<Entry> {
         Ok(self
             .linodes
             .get(linode.0)?
@@ -307,7 +307,7 @@ impl Ledger {
     }
 
     /// Writes an entry. Marks that would go down are refused, whoever asks.
-    pub fn put(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub fn put(&self, entry: &Entry) -> Result<()> {
         let from = self.entry(entry.linode)?.marks;
         let to = entry.marks;
         if to.granted < from.granted || to.sealed < from.sealed {
@@ -331,7 +331,7 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn transfer(&self, migration: MigrationId) -> Result<Option<OpenTransfer>, LedgerError> {
+    pub fn transfer(&self, migration: MigrationId) -> Result<Option<OpenTransfer>> {
         self.transfers.get(migration.0)
     }
 
@@ -342,15 +342,15 @@ impl Ledger {
         open.any(|transfer| transfer.peer_fingerprint == peer_fingerprint)
     }
 
-    pub fn open_transfer(&self, transfer: &OpenTransfer) -> Result<(), LedgerError> {
+    pub fn open_transfer(&self, transfer: &OpenTransfer) -> Result<()> {
         self.transfers.put(transfer.migration.0, transfer)
     }
 
-    pub fn close_transfer(&self, migration: MigrationId) -> Result<(), LedgerError> {
+    pub fn close_transfer(&self, migration: MigrationId) -> Result<()> {
         self.transfers.remove(migration.0)
     }
 
-    pub fn trial(&self, linode: LinodeId) -> Result<Option<Trial>, LedgerError> {
+    pub fn trial(&self, linode: LinodeId) -> Result<Option<Trial>> {
         self.trials.get(linode.0)
     }
 
@@ -358,11 +358,11 @@ impl Ledger {
         self.trials.all().into_values().flatten().collect()
     }
 
-    pub fn begin_trial(&self, trial: &Trial) -> Result<(), LedgerError> {
+    pub fn begin_trial(&self, trial: &Trial) -> Result<()> {
         self.trials.put(trial.linode.0, trial)
     }
 
-    pub fn end_trial(&self, linode: LinodeId) -> Result<(), LedgerError> {
+    pub fn end_trial(&self, linode: LinodeId) -> Result<()> {
         self.trials.remove(linode.0)
     }
 
@@ -371,15 +371,15 @@ impl Ledger {
         self.jobs.all().into_values().flatten().collect()
     }
 
-    pub fn job(&self, job: JobId) -> Result<Option<HeldJob>, LedgerError> {
+    pub fn job(&self, job: JobId) -> Result<Option<HeldJob>> {
         self.jobs.get(job.0)
     }
 
-    pub fn hold_job(&self, held: &HeldJob) -> Result<(), LedgerError> {
+    pub fn hold_job(&self, held: &HeldJob) -> Result<()> {
         self.jobs.put(held.order.job.0, held)
     }
 
-    pub fn drop_job(&self, job: JobId) -> Result<(), LedgerError> {
+    pub fn drop_job(&self, job: JobId) -> Result<()> {
         self.jobs.remove(job.0)
     }
 }
@@ -391,7 +391,6 @@ fn highest(linodes: &RecordStore<Counted>) -> i64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::fs;

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Result};
 use super::file;
 use super::identity::{read, write};
 use crate::wire::PortalMark;
@@ -23,7 +23,7 @@ struct Kept {
 }
 
 impl Seen {
-    pub(super) fn open(dir: &Path) -> Result<Self, LedgerError> {
+    pub(super) fn open(dir: &Path) -> Result<Self> {
         let for_good: Option<PortalMark> = read(dir, FOR_GOOD)?;
         let seen: Option<PortalMark> = read(dir, SEEN).unwrap_or_else(|error| {
             tracing::warn!(%error, "what was seen of the portal last was lost, as by a power cut");
@@ -37,7 +37,7 @@ impl Seen {
         })))
     }
 
-    pub(super) fn forget(dir: &Path) -> Result<(), LedgerError> {
+    pub(super) fn forget(dir: &Path) -> Result<()> {
         for name in [SEEN, FOR_GOOD] {
             file::remove(dir, name).map_err(|source| LedgerError::Write {
                 path: dir.join(name),
@@ -51,7 +51,7 @@ impl Seen {
         self.lock().highest.clone()
     }
 
-    pub(super) fn keep(&self, dir: &Path, mark: &PortalMark) -> Result<(), LedgerError> {
+    pub(super) fn keep(&self, dir: &Path, mark: &PortalMark) -> Result<()> {
         let mut kept = self.lock();
         if kept.highest.as_ref() == Some(mark) {
             return Ok(());
@@ -62,7 +62,7 @@ impl Seen {
         write(dir, SEEN, mark, false)
     }
 
-    pub(super) fn remember(&self, dir: &Path) -> Result<(), LedgerError> {
+    pub(super) fn remember(&self, dir: &Path) -> Result<()> {
         let mut kept = self.lock();
         if let (Some(mark), false) = (&kept.highest, kept.for_good) {
             write(dir, FOR_GOOD, mark, true)?;

@@ -9,7 +9,7 @@ use std::{fs, io};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Result};
 use super::file;
 
 /// A record is small; anything larger is not one.
@@ -48,7 +48,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         prefix: &'static str,
         damage: Damage,
         durable: Durable,
-    ) -> Result<Self, LedgerError> {
+    ) -> Result<Self> {
         let read = |source| LedgerError::Read {
             path: dir.to_owned(),
             source,
@@ -77,7 +77,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         })
     }
 
-    pub(super) fn get(&self, id: i64) -> Result<Option<T>, LedgerError> {
+    pub(super) fn get(&self, id: i64) -> Result<Option<T>> {
         match self.lock().get(&id) {
             None => Ok(None),
             Some(Ok(record)) => Ok(Some(record.clone())),
@@ -92,7 +92,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         self.lock().clone()
     }
 
-    pub(super) fn put(&self, id: i64, record: &T) -> Result<(), LedgerError> {
+    pub(super) fn put(&self, id: i64, record: &T) -> Result<()> {
         self.get(id)?;
         let failed = |source| LedgerError::Write {
             path: self.path(id),
@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         Ok(())
     }
 
-    pub(super) fn remove(&self, id: i64) -> Result<(), LedgerError> {
+    pub(super) fn remove(&self, id: i64) -> Result<()> {
         let mut kept = self.lock();
         let name = name(self.prefix, id);
         match self.durable {

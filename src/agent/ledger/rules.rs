@@ -272,7 +272,6 @@ pub fn may_publish(marks: Marks, next: i64) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

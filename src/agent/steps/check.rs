@@ -131,7 +131,6 @@ fn no_answer() -> Answer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;

@@ -1,12 +1,12 @@
 //! Closing transfers, dropping copies, purging sealed disks. The only steps that delete, each behind its rule.
 
 use super::look::is_running;
-use super::work::{StepError, Work};
+use super::work::{Result, Work};
 use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
 use crate::wire::Report;
 
-pub(super) fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, StepError> {
+pub(super) fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report> {
     work.host.ledger.close_transfer(migration)?;
     // In this order: nobody new is let in, and then whoever is in is cut off.
     let linode = work.locked.linode();
@@ -17,11 +17,7 @@ pub(super) fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, S
     Ok(Report::Done)
 }
 
-pub(super) fn release(
-    work: &Work<'_>,
-    migration: MigrationId,
-    epoch: i64,
-) -> Result<Report, StepError> {
+pub(super) fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Report> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::may_release(entry.marks, epoch)?;
     work.host.ledger.remember_portal()?;
@@ -29,7 +25,7 @@ pub(super) fn release(
     Ok(Report::Done)
 }
 
-pub(super) fn purge(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
+pub(super) fn purge(work: &Work<'_>, epoch: i64) -> Result<Report> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if rules::superseded(entry.marks, entry.generation, epoch) {
         work.host.ledger.remember_portal()?;

@@ -2,7 +2,7 @@
 
 use super::look::generation;
 use super::preflight::not_owner;
-use super::work::{StepError, Work};
+use super::work::{Result, StepError, Work};
 use crate::agent::ledger::{OpenTransfer, rules};
 use crate::agent::transfer::{Fault, Fetch, TransferError};
 use crate::domain::ids::MigrationId;
@@ -15,7 +15,7 @@ pub(super) fn open(
     guest: &GuestSpec,
     peer_fingerprint: &str,
     token: &str,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::serve(entry.marks, epoch)?;
     work.host
@@ -39,7 +39,7 @@ pub(super) fn warm(
     guest: &GuestSpec,
     source: &Peer,
     max_passes: u32,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     not_owner(work)?;
     let fetch = fetch(work, migration, guest, source);
     let warm = work
@@ -64,7 +64,7 @@ pub(super) fn last(
     epoch: i64,
     guest: &GuestSpec,
     source: &Peer,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let entry = not_owner(work)?;
     rules::may_publish(entry.marks, epoch + 1)?;
     let fetch = fetch(work, migration, guest, source);

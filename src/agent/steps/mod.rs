@@ -14,7 +14,7 @@ mod trial;
 pub mod work;
 
 pub use self::trial::{destroy_left, sweep};
-use self::work::{StepError, Work};
+use self::work::{Result, StepError, Work};
 use super::control::{Halt, JobControl};
 use super::disk::DiskFault;
 use super::driver::DriverError;
@@ -45,11 +45,7 @@ pub fn run(host: &Host, control: &JobControl, order: &Order) -> Option<Outcome> 
 }
 
 /// Starts a Linode as it was booted last, under the epoch it is owned by. For `override_start` only.
-pub fn override_start(
-    host: &Host,
-    control: &JobControl,
-    linode: LinodeId,
-) -> Result<(), StepError> {
+pub fn override_start(host: &Host, control: &JobControl, linode: LinodeId) -> Result<()> {
     let locked = host.locks.lock(linode);
     let work = Work {
         host,
@@ -73,7 +69,7 @@ fn outcome_of_halt(halt: Halt) -> Option<Outcome> {
     }
 }
 
-fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
+fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report> {
     match &order.task {
         Task::Adopt { epoch, guest, boot } => power::adopt(work, *epoch, guest, boot.as_ref()),
         Task::Boot { epoch, guest, boot } => power::boot(work, *epoch, guest, boot),

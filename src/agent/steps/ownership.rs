@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::look::{generation, is_running};
 use super::power::{announce, helpers_skipped, start_guest, stop};
-use super::work::{StepError, Work};
+use super::work::{Result, StepError, Work};
 use crate::agent::control::Halt;
 use crate::agent::driver::{DriverError, GuestState, Stopped};
 use crate::agent::ledger::rules::{self, Accept, Seal};
@@ -26,7 +26,7 @@ pub(super) fn stop_seal(
     migration: MigrationId,
     epoch: i64,
     limit_s: u32,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let taken = Instant::now();
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     let seal = rules::may_seal(entry.marks, epoch)?;
@@ -75,7 +75,7 @@ pub(super) fn stop_seal(
 }
 
 /// The guest is confirmed absent. Disks first, then the mark, then the network; the caller reports only after all three.
-fn seal_here(work: &Work<'_>, entry: &mut Entry, epoch: i64) -> Result<(), StepError> {
+fn seal_here(work: &Work<'_>, entry: &mut Entry, epoch: i64) -> Result<()> {
     if let Some(generation) = entry.generation {
         work.host.disks.seal(entry.linode, generation)?;
     }
@@ -96,7 +96,7 @@ pub(super) struct StartOrder<'a> {
 }
 
 /// Accepts the epoch, durably, and only then starts the guest.
-pub(super) fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+pub(super) fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report> {
     let taken = Instant::now();
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.gave_up == Some(order.epoch) && entry.marks.sealed >= order.epoch {
@@ -179,11 +179,7 @@ fn perhaps_held(work: &Work<'_>, entry: &Entry, epoch: i64) -> bool {
 
 /// The same step again, after its word was lost: it held, whatever became of the guest since. It has written, so its disks
 /// are not given up any more.
-fn stayed_up_before(
-    work: &Work<'_>,
-    entry: &mut Entry,
-    order: &StartOrder<'_>,
-) -> Result<Report, StepError> {
+fn stayed_up_before(work: &Work<'_>, entry: &mut Entry, order: &StartOrder<'_>) -> Result<Report> {
     if entry.stayed_up != Some(order.epoch) {
         entry.stayed_up = Some(order.epoch);
         work.host.ledger.put(entry)?;
@@ -201,11 +197,7 @@ fn stayed_up_before(
 }
 
 /// Nothing is accepted for disks that are not here, whole, and the ones meant.
-fn whole_before_accepting(
-    work: &Work<'_>,
-    entry: &Entry,
-    order: &StartOrder<'_>,
-) -> Result<(), StepError> {
+fn whole_before_accepting(work: &Work<'_>, entry: &Entry, order: &StartOrder<'_>) -> Result<()> {
     let disks = &work.host.disks;
     let Some(migration) = order.migration else {
         disks.check(entry.linode, generation(entry)?, &order.guest.disks)?;
@@ -231,7 +223,7 @@ fn whole_before_accepting(
 }
 
 /// Brings the disks under the epoch's name, if an earlier run of this step did not, and lets the guest write to them.
-fn take_disks(work: &Work<'_>, entry: &mut Entry, order: &StartOrder<'_>) -> Result<(), StepError> {
+fn take_disks(work: &Work<'_>, entry: &mut Entry, order: &StartOrder<'_>) -> Result<()> {
     let (disks, linode, epoch) = (&work.host.disks, entry.linode, order.epoch);
     if entry.generation != Some(epoch) {
         match order.migration {
@@ -252,7 +244,7 @@ fn bring_up(
     entry: &mut Entry,
     order: &StartOrder<'_>,
     boot: &BootSpec,
-) -> Result<Instant, StepError> {
+) -> Result<Instant> {
     let linode = entry.linode;
     let watch = Duration::from_secs(u64::from(order.watch_s));
     if entry.watch.is_none_or(|watch| watch.epoch != order.epoch) {
@@ -310,12 +302,7 @@ fn ended(detail: &str) -> StepError {
 }
 
 /// The guest did not come up or did not stay: make sure that it is gone, and seal, so that it may run elsewhere.
-fn give_up(
-    work: &Work<'_>,
-    entry: &mut Entry,
-    epoch: i64,
-    error: &DriverError,
-) -> Result<Report, StepError> {
+fn give_up(work: &Work<'_>, entry: &mut Entry, epoch: i64, error: &DriverError) -> Result<Report> {
     tracing::warn!(linode = %entry.linode, epoch, %error, "a started guest did not stay up");
     let console = work.console();
     stop(work, FAILED_STOP_S)?;
@@ -334,7 +321,7 @@ fn give_up(
 }
 
 /// The same step again, after its word was lost: the same answer. What it still had to do is done once more.
-fn gave_up_before(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
+fn gave_up_before(work: &Work<'_>, epoch: i64) -> Result<Report> {
     let console = work.console();
     stop(work, FAILED_STOP_S)?;
     work.host.driver.withdraw(work.locked.linode())?;

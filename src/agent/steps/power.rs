@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::look::{generation, is_running};
-use super::work::{CONSOLE_LINES, StepError, Work};
+use super::work::{Result, StepError, Work};
 use crate::agent::disk::{DiskError, DiskFault};
 use crate::agent::driver::{Guest, Stopped};
 use crate::agent::ledger::rules::{self, Accept};
 use crate::agent::ledger::{Entry, file};
+use crate::domain::text::CONSOLE_LINES;
 use crate::wire::{BootSpec, DiskSpec, GuestSpec, Report};
 
 /// How much of a provisioned sample disk is content; the rest is a hole.
@@ -21,7 +22,7 @@ pub(super) fn adopt(
     epoch: i64,
     guest: &GuestSpec,
     boot: Option<&BootSpec>,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let linode = work.locked.linode();
     let mut entry = work.host.ledger.entry(linode)?;
     let accept = rules::adopt(entry.marks, epoch)?;
@@ -45,7 +46,7 @@ pub(super) fn boot(
     epoch: i64,
     guest: &GuestSpec,
     boot: &BootSpec,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     run(work, &mut entry, (guest, boot), None)
@@ -57,7 +58,7 @@ pub(super) fn reboot(
     guest: &GuestSpec,
     boot: &BootSpec,
     limit_s: u32,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     could_start(work, &entry, guest, boot)?;
@@ -71,7 +72,7 @@ fn run(
     entry: &mut Entry,
     (guest, boot): (&GuestSpec, &BootSpec),
     stopped_after_s: Option<f64>,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let taken = Instant::now();
     let epoch = entry.marks.granted;
     entry.stayed_up = Some(epoch);
@@ -88,7 +89,7 @@ fn run(
     })
 }
 
-pub(super) fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
+pub(super) fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     entry.desired_running = false;
@@ -102,7 +103,7 @@ pub(super) fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Repo
 }
 
 /// The end of the console, of a running guest or of its last run.
-pub(super) fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepError> {
+pub(super) fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let lines = usize::try_from(lines).unwrap_or(CONSOLE_LINES);
@@ -114,7 +115,7 @@ pub(super) fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report,
 }
 
 /// As [`stop`], with the seconds that a guest which ran took for it.
-fn timed_stop(work: &Work<'_>, limit_s: u32) -> Result<(Stopped, Option<f64>), StepError> {
+fn timed_stop(work: &Work<'_>, limit_s: u32) -> Result<(Stopped, Option<f64>)> {
     let ran = is_running(work)?;
     let taken = Instant::now();
     let stopped = stop(work, limit_s)?;
@@ -122,7 +123,7 @@ fn timed_stop(work: &Work<'_>, limit_s: u32) -> Result<(Stopped, Option<f64>), S
 }
 
 /// Stops the guest and confirms, by asking the host again, that it is absent.
-pub(super) fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
+pub(super) fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped> {
     let limit = Duration::from_secs(u64::from(limit_s));
     let stopped = work.host.driver.stop(work.locked.linode(), limit)?;
     if is_running(work)? {
@@ -140,12 +141,7 @@ pub(super) fn helpers_skipped(work: &Work<'_>, boot: &BootSpec) -> bool {
 }
 
 /// What a start would refuse, asked while the guest still runs: a profile that cannot boot here must not end it.
-fn could_start(
-    work: &Work<'_>,
-    entry: &Entry,
-    guest: &GuestSpec,
-    boot: &BootSpec,
-) -> Result<(), StepError> {
+fn could_start(work: &Work<'_>, entry: &Entry, guest: &GuestSpec, boot: &BootSpec) -> Result<()> {
     let generation = generation(entry)?;
     work.host
         .disks
@@ -166,7 +162,7 @@ pub(super) fn start_guest(
     entry: &mut Entry,
     guest: &GuestSpec,
     boot: &BootSpec,
-) -> Result<(), StepError> {
+) -> Result<()> {
     let linode = entry.linode;
     let generation = generation(entry)?;
     let whole = work.host.disks.check(linode, generation, &guest.disks);
@@ -213,7 +209,7 @@ pub(super) fn announce(work: &Work<'_>, guest: &GuestSpec) {
 }
 
 /// Makes sample disks where there are none: some content, mostly a hole. What is there is left as it is.
-fn provision(work: &Work<'_>, generation: i64, guest: &GuestSpec) -> Result<(), StepError> {
+fn provision(work: &Work<'_>, generation: i64, guest: &GuestSpec) -> Result<()> {
     for disk in &guest.disks {
         let path = work
             .host

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::check;
 use super::look::{generation, is_running};
-use super::work::{StepError, Work};
+use super::work::{Result, StepError, Work};
 use crate::agent::disk::{Base, DiskFault};
 use crate::agent::ledger::{Entry, rules};
 use crate::domain::ids::MigrationId;
@@ -19,7 +19,7 @@ pub(super) fn source(
     epoch: i64,
     guest: &GuestSpec,
     checks: &[Check],
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let generation = generation(&entry)?;
@@ -42,7 +42,7 @@ pub(super) fn destination(
     migration: MigrationId,
     guest: &GuestSpec,
     boots: &[BootSpec],
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let linode = work.locked.linode();
     not_owner(work)?;
     if is_running(work)? {
@@ -61,7 +61,7 @@ pub(super) fn destination(
 
 /// Under new names of its disks and its console the guest comes up only if its own files are changed first, and that is
 /// done by helpers. One that cannot be helped here is not brought here.
-fn names_will_fit(work: &Work<'_>, boot: &BootSpec) -> Result<(), StepError> {
+fn names_will_fit(work: &Work<'_>, boot: &BootSpec) -> Result<()> {
     let depends = |helper: &&Helper| matches!(helper, Helper::Fstab | Helper::Console);
     let wanted: Vec<&str> = boot
         .helpers
@@ -92,7 +92,7 @@ pub(super) fn reserve(
     migration: MigrationId,
     guest: &GuestSpec,
     base_epoch: Option<i64>,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let entry = not_owner(work)?;
     // Any sealed generation is a good beginning: every chunk of the copy is compared with the source later.
     let base = entry
@@ -139,7 +139,7 @@ pub(super) fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> boo
 }
 
 /// A host that owns the Linode is not where it can be copied to.
-pub(super) fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
+pub(super) fn not_owner(work: &Work<'_>) -> Result<Entry> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.marks.owns() {
         return Err(StepError::Owner { marks: entry.marks });
@@ -155,11 +155,7 @@ pub(super) fn others(work: &Work<'_>) -> Vec<Entry> {
         .collect()
 }
 
-pub(super) fn memory(
-    work: &Work<'_>,
-    guest: &GuestSpec,
-    others: &[Entry],
-) -> Result<(), StepError> {
+pub(super) fn memory(work: &Work<'_>, guest: &GuestSpec, others: &[Entry]) -> Result<()> {
     let total = work.host.driver.memory_total_mb();
     let ram = |entry: &Entry| entry.guest.as_ref().map_or(0, |guest| guest.ram_mb);
     let used: i64 = others
@@ -176,7 +172,7 @@ pub(super) fn memory(
     Ok(())
 }
 
-fn addresses(guest: &GuestSpec, others: &[Entry]) -> Result<(), StepError> {
+fn addresses(guest: &GuestSpec, others: &[Entry]) -> Result<()> {
     for other in others {
         let Some(theirs) = &other.guest else { continue };
         let shared = guest.addresses.iter().find(|ours| {

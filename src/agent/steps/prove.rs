@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::look::{generation, is_running};
-use super::work::{StepError, Work};
+use super::work::{Result, Work};
 use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::{DiskError, DiskFault, Image};
 use crate::agent::ledger::rules;
@@ -16,7 +16,7 @@ const EDGE: u64 = 1024 * 1024;
 /// Blocks between the edges.
 const SPREAD: u64 = 64;
 
-pub(super) fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
+pub(super) fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let (disks, generation) = (&work.host.disks, generation(&entry)?);
@@ -41,7 +41,7 @@ pub(super) fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Re
     })
 }
 
-fn read_sample(work: &Work<'_>, image: &dyn Image, disk: &DiskSpec) -> Result<(), StepError> {
+fn read_sample(work: &Work<'_>, image: &dyn Image, disk: &DiskSpec) -> Result<()> {
     let mut buf = AlignedBuf::new(usize::try_from(BLOCK).unwrap_or(0));
     for range in sample(disk.size_bytes) {
         let len = usize::try_from(range.end - range.start).unwrap_or(0);
@@ -77,7 +77,6 @@ fn sample(size: u64) -> Vec<Range<u64>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

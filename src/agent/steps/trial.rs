@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::look::is_running;
 use super::preflight::{memory, others, paced};
-use super::work::{StepError, Work};
+use super::work::{Result, StepError, Work};
 use crate::agent::disk::DiskFault;
 use crate::agent::driver::{Guest, Trials};
 use crate::agent::host::Host;
 use crate::agent::ledger::{Trial, rules};
 use crate::domain::ids::{LinodeId, MigrationId};
-use crate::domain::trial::{CONSOLE_LINES, TrialEnd, came_up, console_end};
+use crate::domain::text::{CONSOLE_BYTES, CONSOLE_LINES, last_lines};
+use crate::domain::trial::{TrialEnd, came_up};
 use crate::wire::{BootSpec, GuestSpec, Report, Task};
 
 /// How often the clone is looked at, and its console told.
@@ -28,7 +29,7 @@ pub(super) fn run(
     migration: MigrationId,
     what: (&GuestSpec, &BootSpec),
     limit_s: u32,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let linode = work.locked.linode();
     let entry = work.host.ledger.entry(linode)?;
     rules::may_try(entry.marks, is_running(work)?)?;
@@ -54,7 +55,7 @@ fn clone_and_boot(
     migration: MigrationId,
     (guest, boot): (&GuestSpec, &BootSpec),
     limit_s: u32,
-) -> Result<Report, StepError> {
+) -> Result<Report> {
     let linode = work.locked.linode();
     let pace = paced(work, guest);
     let made = work
@@ -78,19 +79,14 @@ fn clone_and_boot(
 }
 
 /// Until it ends, has come up and stayed so, its time is over, or it is asked to end.
-fn watch(
-    work: &Work<'_>,
-    trials: &Trials,
-    boot: &BootSpec,
-    limit: Duration,
-) -> Result<Report, StepError> {
+fn watch(work: &Work<'_>, trials: &Trials, boot: &BootSpec, limit: Duration) -> Result<Report> {
     let (linode, begun) = (work.locked.linode(), Instant::now());
     let mut up: Option<Instant> = None;
     loop {
         // Asked before the console is read: what it said last is on it then.
         let runs = trials.runs(linode)?;
         let console = trials.console(linode, CONSOLE_LINES);
-        let console = console_end(&console).to_owned();
+        let console = last_lines(&console, CONSOLE_LINES, CONSOLE_BYTES);
         if up.is_none() && came_up(&console, boot.run_level) {
             up = Some(Instant::now());
         }
@@ -115,7 +111,7 @@ fn watch(
 }
 
 /// Looks at the room for what the clone writes, and hears of a cancel, more often than at the clone.
-fn pause(work: &Work<'_>) -> Result<(), StepError> {
+fn pause(work: &Work<'_>) -> Result<()> {
     let until = Instant::now() + LOOK;
     while Instant::now() < until {
         work.control.check()?;
@@ -133,7 +129,7 @@ fn pause(work: &Work<'_>) -> Result<(), StepError> {
 }
 
 /// Says only after some tries that a clone cannot be got rid of.
-fn destroyed(host: &Host, linode: LinodeId) -> Result<(), StepError> {
+fn destroyed(host: &Host, linode: LinodeId) -> Result<()> {
     for _ in 1..TRIES {
         match clear(host, linode) {
             Ok(()) => return Ok(()),
@@ -146,7 +142,7 @@ fn destroyed(host: &Host, linode: LinodeId) -> Result<(), StepError> {
 
 /// Destroys what there is of the Linode's trial: its guest, its clones, and then its record. Without a record there is none.
 /// The caller has the Linode's lock, or is alone.
-pub(super) fn clear(host: &Host, linode: LinodeId) -> Result<(), StepError> {
+pub(super) fn clear(host: &Host, linode: LinodeId) -> Result<()> {
     let Some(trial) = host.ledger.trial(linode)? else {
         return Ok(());
     };

@@ -8,10 +8,11 @@ use crate::agent::ledger::error::LedgerError;
 use crate::agent::ledger::rules::{Marks, Refusal};
 use crate::agent::transfer::TransferError;
 use crate::domain::ids::DiskId;
+use crate::domain::text::CONSOLE_LINES;
 use crate::wire::GuestSpec;
 
-/// How many lines of a guest's console go into a report.
-pub const CONSOLE_LINES: usize = 100;
+/// What comes of a step.
+pub type Result<T, E = StepError> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {

@@ -10,7 +10,7 @@ use super::client::{broken, read_answer, read_head};
 use super::copy::{Attempt, Copy, table_io};
 use super::message::{Answer, Ask, malformed};
 use super::table::Holes;
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 use crate::agent::disk::DiskError;
 use crate::agent::disk::aligned::AlignedBuf;
 
@@ -29,7 +29,7 @@ pub(super) struct Written {
 }
 
 /// A segment asked for.
-struct Asked {
+struct Pending {
     item: usize,
     disk: u16,
     segment: u32,
@@ -41,7 +41,7 @@ pub(super) struct Worker<'a> {
     pub attempt: &'a Attempt<'a>,
     /// One worker's failure ends the others.
     stop: &'a AtomicBool,
-    asked: VecDeque<Asked>,
+    asked: VecDeque<Pending>,
     pub again: Vec<usize>,
     pub buf: AlignedBuf,
     packed: Vec<u8>,
@@ -66,7 +66,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<(), TransferError> {
+    pub(super) fn run(mut self) -> Result<()> {
         let done = self.work();
         if let Err(e) = &done {
             self.stop.store(true, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl<'a> Worker<'a> {
         done
     }
 
-    fn work(&mut self) -> Result<(), TransferError> {
+    fn work(&mut self) -> Result<()> {
         loop {
             while self.asked.len() < ASKED && self.ask()? {}
             if self.asked.is_empty() {
@@ -103,7 +103,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn check_stop(&self) -> Result<(), TransferError> {
+    fn check_stop(&self) -> Result<()> {
         if self.attempt.live.stopped() {
             return Err(TransferError::new(Fault::Cancelled, "stopped"));
         }
@@ -116,7 +116,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    pub(super) fn disk(&self, disk: u16) -> Result<&'a Copy, TransferError> {
+    pub(super) fn disk(&self, disk: u16) -> Result<&'a Copy> {
         self.attempt
             .disks
             .get(usize::from(disk))
@@ -124,7 +124,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Asks for one more segment; `false`: none is left.
-    fn ask(&mut self) -> Result<bool, TransferError> {
+    fn ask(&mut self) -> Result<bool> {
         self.check_stop()?;
         let Some(item) = self.again.pop().or_else(|| self.attempt.work.take()) else {
             return Ok(false);
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
         let Ask::Fetch { table, .. } = ask else {
             return Ok(false);
         };
-        self.asked.push_back(Asked {
+        self.asked.push_back(Pending {
             item,
             disk,
             segment,
@@ -174,7 +174,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes in the answer to the oldest question.
-    fn receive(&mut self) -> Result<(), TransferError> {
+    fn receive(&mut self) -> Result<()> {
         let Some(asked) = self.asked.pop_front() else {
             return Ok(());
         };
@@ -199,12 +199,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Answers go through the segment without gaps; gives the chunk after this one's `count`.
-    fn in_order(
-        asked: &Asked,
-        next: usize,
-        first: u32,
-        count: usize,
-    ) -> Result<usize, TransferError> {
+    fn in_order(asked: &Pending, next: usize, first: u32, count: usize) -> Result<usize> {
         let end = next.saturating_add(count);
         if first as usize != next || count == 0 || end > asked.table.len() {
             return Err(malformed("chunks out of order"));
@@ -212,7 +207,7 @@ impl<'a> Worker<'a> {
         Ok(end)
     }
 
-    fn same(asked: &Asked, next: usize, first: u32, count: u32) -> Result<usize, TransferError> {
+    fn same(asked: &Pending, next: usize, first: u32, count: u32) -> Result<usize> {
         let end = Self::in_order(asked, next, first, count as usize)?;
         if asked
             .table
@@ -224,13 +219,7 @@ impl<'a> Worker<'a> {
         Ok(end)
     }
 
-    fn zero(
-        &mut self,
-        asked: &Asked,
-        next: usize,
-        first: u32,
-        count: u32,
-    ) -> Result<usize, TransferError> {
+    fn zero(&mut self, asked: &Pending, next: usize, first: u32, count: u32) -> Result<usize> {
         let end = Self::in_order(asked, next, first, count as usize)?;
         let copy = self.disk(asked.disk)?;
         let start = copy.cut.segment(asked.segment).0;
@@ -252,7 +241,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes in a run of chunks and writes it.
-    fn data(&mut self, asked: &Asked, next: usize, len: usize) -> Result<usize, TransferError> {
+    fn data(&mut self, asked: &Pending, next: usize, len: usize) -> Result<usize> {
         let (first, digests, raw, wire) = self.data_head(len)?;
         let end = Self::in_order(asked, next, first, digests.len())?;
         let copy = self.disk(asked.disk)?;
@@ -304,7 +293,7 @@ impl<'a> Worker<'a> {
         Ok(end)
     }
 
-    fn data_head(&mut self, len: usize) -> Result<(u32, Vec<Digest>, usize, usize), TransferError> {
+    fn data_head(&mut self, len: usize) -> Result<(u32, Vec<Digest>, usize, usize)> {
         let mut start = [0; 16];
         if len < start.len() {
             return Err(malformed("a short run"));

@@ -14,7 +14,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::identity;
-use super::records::{Found, Sink, Tried, try_encrypt};
+use super::records::{Incoming, Sink, Tried, try_encrypt};
 
 /// The other end must finish its part of the handshake within this; who asks, also say what for.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -100,10 +100,10 @@ impl Channel {
             }
             channel.transmit()?;
             match found {
-                Ok(Found::More) => {}
-                Ok(Found::Blocked) => channel.receive()?,
-                Ok(Found::Idle) => return Ok(channel),
-                Ok(Found::Closed) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Incoming::More) => {}
+                Ok(Incoming::Blocked) => channel.receive()?,
+                Ok(Incoming::Idle) => return Ok(channel),
+                Ok(Incoming::Closed) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) => {
                     channel.refuse();
                     return Err(e);
@@ -154,7 +154,7 @@ impl Channel {
 
     /// One state of the TLS machine. Plaintext goes into `dst` as far as it fits.
     #[allow(clippy::mut_mut, reason = "the caller's slice shrinks as it is filled")]
-    fn step(&mut self, dst: &mut &mut [u8]) -> io::Result<Found> {
+    fn step(&mut self, dst: &mut &mut [u8]) -> io::Result<Incoming> {
         let incoming = self
             .incoming
             .get_mut(self.start..self.end)
@@ -235,12 +235,12 @@ impl Channel {
         }
         while !dst.is_empty() {
             match self.step(&mut dst)? {
-                Found::More => {}
-                Found::Idle | Found::Blocked => {
+                Incoming::More => {}
+                Incoming::Idle | Incoming::Blocked => {
                     self.transmit()?;
                     self.receive()?;
                 }
-                Found::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Incoming::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
         Ok(())

@@ -99,7 +99,6 @@ pub(super) fn disk_digest(disk: DiskId, size_bytes: u64, root: &Digest) -> DiskD
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, clippy::large_stack_arrays, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::channel::Channel;
 use super::copy::Live;
 use super::message::{Answer, Ask, FRAME_MAX, malformed};
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 use crate::wire::Peer;
 
 /// How long one attempt to connect may take.
@@ -22,7 +22,7 @@ pub(super) fn connect(
     peer: &Peer,
     config: &Arc<rustls::ClientConfig>,
     migration: i64,
-) -> Result<(Channel, Granted), TransferError> {
+) -> Result<(Channel, Granted)> {
     let address = peer
         .address
         .to_socket_addrs()
@@ -47,7 +47,7 @@ pub(super) fn connect(
     }
 }
 
-pub(super) fn call(channel: &mut Channel, ask: &Ask) -> Result<Answer, TransferError> {
+pub(super) fn call(channel: &mut Channel, ask: &Ask) -> Result<Answer> {
     channel
         .write(&ask.encode())
         .and_then(|()| channel.flush())
@@ -65,7 +65,7 @@ pub(super) fn broken(e: &std::io::Error) -> TransferError {
     }
 }
 
-pub(super) fn read_head(channel: &mut Channel) -> Result<(u8, usize), TransferError> {
+pub(super) fn read_head(channel: &mut Channel) -> Result<(u8, usize)> {
     let mut head = [0; 5];
     channel.read_exact(&mut head).map_err(|e| broken(&e))?;
     let [kind, len @ ..] = head;
@@ -77,11 +77,7 @@ pub(super) fn read_head(channel: &mut Channel) -> Result<(u8, usize), TransferEr
 }
 
 /// Reads a whole answer (not `Data`, whose bytes have their own buffer); the other end's failure becomes ours.
-pub(super) fn read_answer(
-    channel: &mut Channel,
-    kind: u8,
-    len: usize,
-) -> Result<Answer, TransferError> {
+pub(super) fn read_answer(channel: &mut Channel, kind: u8, len: usize) -> Result<Answer> {
     let mut body = vec![0; len];
     channel.read_exact(&mut body).map_err(|e| broken(&e))?;
     match Answer::decode(kind, &body)? {

@@ -1,7 +1,7 @@
 //! Numbers, text and digests as bytes, little-endian; what is read is bounded before it is allocated.
 
 use super::chunk::{CHUNKS_PER_SEGMENT, Digest, UNKNOWN};
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 
 /// The longest text in a message.
 const TEXT_MAX: usize = 1024;
@@ -67,7 +67,7 @@ impl Put {
 pub(super) struct Get<'a>(pub &'a [u8]);
 
 impl<'a> Get<'a> {
-    pub(super) fn raw(&mut self, n: usize) -> Result<&'a [u8], TransferError> {
+    pub(super) fn raw(&mut self, n: usize) -> Result<&'a [u8]> {
         let (head, rest) = self
             .0
             .split_at_checked(n)
@@ -78,22 +78,22 @@ impl<'a> Get<'a> {
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], TransferError> {
         self.raw(N)?.try_into().map_err(|_| malformed("too short"))
     }
-    pub(super) fn u8(&mut self) -> Result<u8, TransferError> {
+    pub(super) fn u8(&mut self) -> Result<u8> {
         Ok(u8::from_le_bytes(self.array()?))
     }
-    pub(super) fn u16(&mut self) -> Result<u16, TransferError> {
+    pub(super) fn u16(&mut self) -> Result<u16> {
         Ok(u16::from_le_bytes(self.array()?))
     }
-    pub(super) fn u32(&mut self) -> Result<u32, TransferError> {
+    pub(super) fn u32(&mut self) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array()?))
     }
-    pub(super) fn u64(&mut self) -> Result<u64, TransferError> {
+    pub(super) fn u64(&mut self) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array()?))
     }
-    pub(super) fn i64(&mut self) -> Result<i64, TransferError> {
+    pub(super) fn i64(&mut self) -> Result<i64> {
         Ok(i64::from_le_bytes(self.array()?))
     }
-    pub(super) fn count(&mut self, max: usize) -> Result<usize, TransferError> {
+    pub(super) fn count(&mut self, max: usize) -> Result<usize> {
         let n = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         if n > max {
             Err(malformed("a count is too large"))
@@ -101,15 +101,15 @@ impl<'a> Get<'a> {
             Ok(n)
         }
     }
-    pub(super) fn text(&mut self) -> Result<String, TransferError> {
+    pub(super) fn text(&mut self) -> Result<String> {
         let n = self.count(TEXT_MAX)?;
         String::from_utf8(self.raw(n)?.to_vec()).map_err(|_| malformed("text is not UTF-8"))
     }
-    pub(super) fn digests(&mut self, n: usize) -> Result<Vec<Digest>, TransferError> {
+    pub(super) fn digests(&mut self, n: usize) -> Result<Vec<Digest>> {
         let (all, _) = self.raw(n.saturating_mul(32))?.as_chunks::<32>();
         Ok(all.to_vec())
     }
-    pub(super) fn end(&self) -> Result<(), TransferError> {
+    pub(super) fn end(&self) -> Result<()> {
         if self.0.is_empty() {
             Ok(())
         } else {
@@ -143,7 +143,7 @@ pub(super) fn put_table(put: Put, table: &[Digest]) -> Put {
     put
 }
 
-pub(super) fn get_table(get: &mut Get<'_>) -> Result<Vec<Digest>, TransferError> {
+pub(super) fn get_table(get: &mut Get<'_>) -> Result<Vec<Digest>> {
     let n = get.count(CHUNKS_PER_SEGMENT)?;
     let mut table = Vec::with_capacity(n);
     while table.len() < n {

@@ -20,7 +20,7 @@ use super::message::{Answer, Ask, malformed};
 use super::pass::{Patience, same_roots};
 use super::policy::{self, Next, PassStats};
 use super::table::Table;
-use super::{Cap, Fault, Identity, TransferError, Watch};
+use super::{Cap, Fault, Identity, Result, TransferError, Watch};
 use crate::agent::disk::{DiskStore, Receipt, Target};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec, Peer, Progress};
@@ -84,7 +84,7 @@ impl From<Receipt> for FinalReport {
 impl Fetch<'_> {
     /// Passes over the live disks until the rest is small, passes stop paying or `max_passes` were made; and one more, once
     /// the copy was read again, where the final pass will not read it.
-    pub fn warm(&self, max_passes: u32) -> Result<WarmReport, TransferError> {
+    pub fn warm(&self, max_passes: u32) -> Result<WarmReport> {
         self.watched(|live| {
             let started = Instant::now();
             let disks = self.open(live)?;
@@ -121,12 +121,7 @@ impl Fetch<'_> {
     }
 
     /// How many of this one pass read a live disk: none or one.
-    fn warm_pass(
-        &self,
-        live: &Live,
-        disks: &[Copy],
-        passes: &mut Vec<PassStats>,
-    ) -> Result<u32, TransferError> {
+    fn warm_pass(&self, live: &Live, disks: &[Copy], passes: &mut Vec<PassStats>) -> Result<u32> {
         let (begun, before) = (Instant::now(), live.changed.load(Ordering::Relaxed));
         live.pass.store(passes.len() + 1, Ordering::Relaxed);
         live.moving.store(false, Ordering::Relaxed);
@@ -141,7 +136,7 @@ impl Fetch<'_> {
 
     /// The last pass, over disks sealed at `epoch`: fetches what differs, verifies, compares the roots, and publishes the
     /// copy as generation `epoch + 1`. Asked again after it was done, it answers the same without copying.
-    pub fn finish(&self, epoch: i64) -> Result<FinalReport, TransferError> {
+    pub fn finish(&self, epoch: i64) -> Result<FinalReport> {
         if let Some((_, receipt)) = self.store.published(self.linode, self.migration)? {
             if receipt.sealed == epoch {
                 return Ok(receipt.into());
@@ -178,12 +173,7 @@ impl Fetch<'_> {
         })
     }
 
-    fn rounds(
-        &self,
-        live: &Live,
-        disks: &[Copy],
-        epoch: i64,
-    ) -> Result<Vec<Digest>, TransferError> {
+    fn rounds(&self, live: &Live, disks: &[Copy], epoch: i64) -> Result<Vec<Digest>> {
         for _ in 0..ROUNDS {
             let theirs = self.pass(live, disks, Some(epoch))?;
             if let Some(roots) = same_roots(disks, &theirs)? {
@@ -201,10 +191,7 @@ impl Fetch<'_> {
     }
 
     /// Runs `job` in a thread of its own while this one reports and listens for a cancel.
-    fn watched<T: Send>(
-        &self,
-        job: impl FnOnce(&Live) -> Result<T, TransferError> + Send,
-    ) -> Result<T, TransferError> {
+    fn watched<T: Send>(&self, job: impl FnOnce(&Live) -> Result<T> + Send) -> Result<T> {
         let live = Live::default();
         let caller = std::thread::current();
         std::thread::scope(|scope| {
@@ -237,7 +224,7 @@ impl Fetch<'_> {
         })
     }
 
-    fn open(&self, live: &Live) -> Result<Vec<Copy>, TransferError> {
+    fn open(&self, live: &Live) -> Result<Vec<Copy>> {
         let mut copies = Vec::with_capacity(self.disks.len());
         for spec in self.disks {
             let Target {
@@ -260,12 +247,7 @@ impl Fetch<'_> {
     }
 
     /// One whole pass, through as many connections as it takes. Gives the source's roots if it is a final one.
-    fn pass(
-        &self,
-        live: &Live,
-        disks: &[Copy],
-        sealed: Option<i64>,
-    ) -> Result<Vec<(i64, Digest)>, TransferError> {
+    fn pass(&self, live: &Live, disks: &[Copy], sealed: Option<i64>) -> Result<Vec<(i64, Digest)>> {
         let config = super::tls::client(self.identity, &self.source.fingerprint)
             .map_err(|e| TransferError::new(Fault::Refused, format!("TLS: {e}")))?;
         let work = Work::all(disks);
@@ -291,7 +273,7 @@ impl Fetch<'_> {
         work: &Work,
         sealed: Option<i64>,
         config: &Arc<rustls::ClientConfig>,
-    ) -> Result<Vec<(i64, Digest)>, TransferError> {
+    ) -> Result<Vec<(i64, Digest)>> {
         live.forget_sockets();
         let open = || self.channel(live, config);
         let mut channel = open()?;
@@ -340,7 +322,7 @@ impl Fetch<'_> {
     }
 
     /// Room is given back in larger steps than it is used. `room` is what was used and what was given back.
-    fn use_room(&self, room: &Mutex<(u64, u64)>, bytes: u64) -> Result<(), TransferError> {
+    fn use_room(&self, room: &Mutex<(u64, u64)>, bytes: u64) -> Result<()> {
         let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
         room.0 += bytes;
         if room.0 > room.1 {
@@ -351,11 +333,7 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    fn channel(
-        &self,
-        live: &Live,
-        config: &Arc<rustls::ClientConfig>,
-    ) -> Result<Channel, TransferError> {
+    fn channel(&self, live: &Live, config: &Arc<rustls::ClientConfig>) -> Result<Channel> {
         let (channel, granted) = connect(live, self.source, config, self.migration.0)?;
         let wanted = self.disks.iter().map(|disk| (disk.id.0, disk.size_bytes));
         if !wanted.eq(granted) {
@@ -368,7 +346,7 @@ impl Fetch<'_> {
     }
 }
 
-fn settle(disks: &[Copy]) -> Result<(), TransferError> {
+fn settle(disks: &[Copy]) -> Result<()> {
     disks
         .iter()
         .try_for_each(|disk| disk.table.settle().map_err(table_io))

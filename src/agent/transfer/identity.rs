@@ -127,7 +127,6 @@ pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -4,7 +4,7 @@
 use super::chunk::{CHUNKS_PER_RUN, Digest, RUN};
 pub(super) use super::codec::malformed;
 use super::codec::{Get, Put, get_table, put_table};
-use super::{Fault, TransferError};
+use super::{Fault, Result};
 
 pub(super) const VERSION: u16 = 1;
 /// The longest frame: a run of chunks, their digests and its head.
@@ -116,7 +116,7 @@ impl Ask {
         }
     }
 
-    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
+    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self> {
         let mut get = Get(body);
         let ask = match kind {
             1 => {
@@ -224,7 +224,7 @@ impl Answer {
     }
 
     /// The length of a `Data` frame's head, known once its first 16 bytes are.
-    pub(super) fn data_head(start: &[u8; 16]) -> Result<usize, TransferError> {
+    pub(super) fn data_head(start: &[u8; 16]) -> Result<usize> {
         let mut get = Get(start);
         get.u32()?;
         Ok(16 + get.count(CHUNKS_PER_RUN)? * 32)
@@ -232,7 +232,7 @@ impl Answer {
 
     pub(super) const DATA: u8 = 69;
 
-    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
+    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self> {
         let mut get = Get(body);
         let answer = match kind {
             64 => {
@@ -240,7 +240,7 @@ impl Answer {
                 let n = get.count(DISKS_MAX)?;
                 let disks = (0..n)
                     .map(|_| Ok((get.i64()?, get.u64()?)))
-                    .collect::<Result<_, TransferError>>()?;
+                    .collect::<Result<_>>()?;
                 Self::Welcome { epoch, disks }
             }
             65 => {
@@ -281,7 +281,7 @@ impl Answer {
                 let n = get.count(DISKS_MAX)?;
                 let roots = (0..n)
                     .map(|_| Ok((get.i64()?, get.array()?)))
-                    .collect::<Result<_, TransferError>>()?;
+                    .collect::<Result<_>>()?;
                 Self::Roots(roots)
             }
             127 => Self::Fail {
@@ -323,7 +323,6 @@ fn fault_of(code: u8) -> Fault {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

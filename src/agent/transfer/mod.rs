@@ -31,15 +31,6 @@ mod fetch;
 pub(crate) mod fuzz;
 mod guests;
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::too_many_lines,
-    clippy::cast_possible_truncation,
-    clippy::large_stack_arrays,
-    reason = "tests"
-)]
 mod hostile;
 mod identity;
 mod message;
@@ -81,6 +72,9 @@ pub enum Fault {
     /// The other end does not speak as agreed.
     Protocol,
 }
+
+/// What comes of anything in this room.
+pub type Result<T, E = TransferError> = std::result::Result<T, E>;
 
 /// `public` is in words a customer can use, `detail` for staff.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -10,11 +10,11 @@ use super::chunk::Digest;
 use super::client::call;
 use super::copy::{Attempt, Copy, Live, table_io};
 use super::message::{Answer, Ask, COMPARE_MAX, malformed};
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 
 impl Attempt<'_> {
     /// Segments both ends know to be the same need not be asked for: one message for thousands of them.
-    pub(super) fn skip_known(&self, channel: &mut Channel) -> Result<(), TransferError> {
+    pub(super) fn skip_known(&self, channel: &mut Channel) -> Result<()> {
         let mut index = 0;
         for (disk, number) in self.disks.iter().zip(0_u16..) {
             let mut segment = 0;
@@ -59,8 +59,8 @@ impl Attempt<'_> {
     pub(super) fn run(
         &self,
         channel: Channel,
-        more: &(dyn Fn() -> Result<Channel, TransferError> + Sync),
-    ) -> Result<(), TransferError> {
+        more: &(dyn Fn() -> Result<Channel> + Sync),
+    ) -> Result<()> {
         self.work.rewind();
         let stop = AtomicBool::new(false);
         let workers = workers().min(self.work.open().max(1));
@@ -115,10 +115,7 @@ impl Patience {
 }
 
 /// The digests of both ends, disk by disk.
-pub(super) fn same_roots(
-    disks: &[Copy],
-    theirs: &[(i64, Digest)],
-) -> Result<Option<Vec<Digest>>, TransferError> {
+pub(super) fn same_roots(disks: &[Copy], theirs: &[(i64, Digest)]) -> Result<Option<Vec<Digest>>> {
     let mut own = Vec::new();
     for disk in disks {
         let Some(root) = disk.table.root().map_err(table_io)? else {

@@ -6,7 +6,7 @@ use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 /// What one step through the incoming records found.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Incoming {
     /// Something moved on; look again.
     More,
     /// Nothing whole is left in the buffer; plaintext may be sent.
@@ -88,7 +88,7 @@ impl Sink<'_, '_> {
     pub(super) fn take<D>(
         &mut self,
         status: UnbufferedStatus<'_, '_, D>,
-    ) -> (usize, io::Result<Found>) {
+    ) -> (usize, io::Result<Incoming>) {
         let mut discard = status.discard;
         let found = match status.state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -101,14 +101,14 @@ impl Sink<'_, '_> {
                         Err(e) => return (discard, Err(tls_error(e))),
                     }
                 }
-                Ok(Found::More)
+                Ok(Incoming::More)
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 let room = self.outgoing.get_mut(*self.out_len..).unwrap_or_default();
                 match data.encode(room) {
                     Ok(n) => {
                         *self.out_len += n;
-                        Ok(Found::More)
+                        Ok(Incoming::More)
                     }
                     Err(e) => Err(io::Error::other(e)),
                 }
@@ -116,11 +116,11 @@ impl Sink<'_, '_> {
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 // Encoded bytes stay in `outgoing` until the caller transmits, which it does before it waits.
                 data.done();
-                Ok(Found::More)
+                Ok(Incoming::More)
             }
-            Ok(ConnectionState::BlockedHandshake) => Ok(Found::Blocked),
-            Ok(ConnectionState::WriteTraffic(_)) => Ok(Found::Idle),
-            Ok(_) => Ok(Found::Closed),
+            Ok(ConnectionState::BlockedHandshake) => Ok(Incoming::Blocked),
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Incoming::Idle),
+            Ok(_) => Ok(Incoming::Closed),
             Err(e) => Err(tls_error(e)),
         };
         (discard, found)

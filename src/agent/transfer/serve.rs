@@ -11,7 +11,7 @@ use super::message::{Answer, Ask, DISKS_MAX, FRAME_MAX, malformed};
 use super::pack::Packer;
 use super::served::{Pass, PassDisk, Shared, Transfer, compare, source_io};
 use super::table::Holes;
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;
 
 pub(super) struct Connection<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<(), TransferError> {
+    pub(super) fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<()> {
         let mut channel = Channel::accept(tcp, shared.tls()).map_err(unreachable)?;
         if !shared.guests.admit(id) {
             let busy = TransferError::new(Fault::Unreachable, "too many connections at once");
@@ -57,7 +57,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn answer(&mut self, ask: &Ask) -> Result<(), TransferError> {
+    fn answer(&mut self, ask: &Ask) -> Result<()> {
         match ask {
             Ask::Hello { .. } => return Err(malformed("a second hello")),
             Ask::Begin { sealed } => {
@@ -102,12 +102,12 @@ impl<'a> Connection<'a> {
         self.channel.flush().map_err(unreachable)
     }
 
-    fn send(&mut self, answer: &Answer) -> Result<(), TransferError> {
+    fn send(&mut self, answer: &Answer) -> Result<()> {
         self.channel.write(&answer.encode()).map_err(unreachable)
     }
 
     /// The source's own word on its sealed disks: told to the portal first, to the destination after.
-    fn roots(&self, pass: &Pass) -> Result<Vec<(i64, Digest)>, TransferError> {
+    fn roots(&self, pass: &Pass) -> Result<Vec<(i64, Digest)>> {
         let Some(epoch) = pass.sealed else {
             return Err(malformed("roots of a pass over live disks"));
         };
@@ -139,12 +139,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends what differs in one segment from the chunks `theirs` are the digests of.
-    fn segment(
-        &mut self,
-        disk: &PassDisk,
-        segment: u32,
-        theirs: &[Digest],
-    ) -> Result<(), TransferError> {
+    fn segment(&mut self, disk: &PassDisk, segment: u32, theirs: &[Digest]) -> Result<()> {
         let (first, count) = disk.cut.segment(segment);
         if count == 0 || theirs.len() != count {
             return Err(malformed("a table that is not the segment's"));
@@ -186,7 +181,7 @@ impl<'a> Connection<'a> {
         n: usize,
         own: &mut [Digest],
         theirs: &[Digest],
-    ) -> Result<(), TransferError> {
+    ) -> Result<()> {
         let range = disk.cut.range(first + at as u64, n);
         let len = usize::try_from(range.end - range.start).unwrap_or(0);
         // Taken out so that it can be read while other parts of `self` send it.
@@ -230,7 +225,7 @@ impl<'a> Connection<'a> {
         run: &std::ops::Range<usize>,
         bytes: &[u8],
         digests: &[Digest],
-    ) -> Result<(), TransferError> {
+    ) -> Result<()> {
         if run.is_empty() {
             return Ok(());
         }
@@ -263,7 +258,7 @@ impl<'a> Connection<'a> {
     }
 
     /// One chunk that is the same, or else zeros.
-    fn note(&mut self, chunk: usize, same: bool) -> Result<(), TransferError> {
+    fn note(&mut self, chunk: usize, same: bool) -> Result<()> {
         let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
         match &mut self.range {
             Some((kind, first, count)) if *kind == same && *first + *count == chunk => *count += 1,
@@ -275,7 +270,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn end_range(&mut self) -> Result<(), TransferError> {
+    fn end_range(&mut self) -> Result<()> {
         match self.range.take() {
             Some((true, first, count)) => self.send(&Answer::Same { first, count }),
             Some((false, first, count)) => self.send(&Answer::Zero { first, count }),
@@ -326,7 +321,7 @@ fn run_to_read(
 }
 
 /// The next question; `None` when the other end has hung up between two.
-fn read_ask(channel: &mut Channel, most: usize) -> Result<Option<Ask>, TransferError> {
+fn read_ask(channel: &mut Channel, most: usize) -> Result<Option<Ask>> {
     let mut head = [0; 5];
     let [kind, len @ ..] = &mut head;
     match channel.read_exact(std::slice::from_mut(kind)) {
@@ -344,7 +339,7 @@ fn read_ask(channel: &mut Channel, most: usize) -> Result<Option<Ask>, TransferE
     Ask::decode(*kind, &body).map(Some)
 }
 
-fn hello(channel: &mut Channel, id: u64, shared: &Shared) -> Result<Arc<Transfer>, TransferError> {
+fn hello(channel: &mut Channel, id: u64, shared: &Shared) -> Result<Arc<Transfer>> {
     let refused = || TransferError::new(Fault::Refused, "no such transfer for this peer and token");
     let Some(Ask::Hello { migration, token }) = read_ask(channel, HELLO_MAX)? else {
         return Err(malformed("no hello"));
@@ -378,7 +373,7 @@ fn hello(channel: &mut Channel, id: u64, shared: &Shared) -> Result<Arc<Transfer
 }
 
 /// Tells the other end why, as far as it can still hear it.
-fn fail(channel: &mut Channel, e: TransferError) -> Result<(), TransferError> {
+fn fail(channel: &mut Channel, e: TransferError) -> Result<()> {
     let answer = Answer::Fail {
         fault: e.fault,
         public: e.public.clone(),

@@ -10,7 +10,7 @@ use super::chunk::{CHUNK, Cut, Digest, UNKNOWN};
 use super::guests::Guests;
 use super::message::malformed;
 use super::table::Digests;
-use super::{Cap, Fault, Granted, Source, TransferError};
+use super::{Cap, Fault, Granted, Result, Source, TransferError};
 use crate::agent::disk::{DiskError, DiskStore, Dropped, Image, Moment};
 use crate::domain::ids::MigrationId;
 use crate::wire::DiskSpec;
@@ -55,11 +55,7 @@ impl Transfer {
     }
 
     /// Starts a pass. A final pass over the same sealed disks goes on with what is known of them.
-    pub(super) fn begin(
-        &self,
-        shared: &Shared,
-        sealed: Option<i64>,
-    ) -> Result<Arc<Pass>, TransferError> {
+    pub(super) fn begin(&self, shared: &Shared, sealed: Option<i64>) -> Result<Arc<Pass>> {
         self.check_sealed(shared, sealed)?;
         let mut current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(pass), Some(_)) = (&*current, sealed)
@@ -99,7 +95,7 @@ impl Transfer {
         spec: &DiskSpec,
         sealed: bool,
         elder: Option<&Digests>,
-    ) -> Result<Opened, TransferError> {
+    ) -> Result<Opened> {
         let (linode, migration) = (self.granted.linode, self.granted.migration);
         let cut = Cut::new(spec.size_bytes);
         let moment = if sealed { Moment::Sealed } else { Moment::Live };
@@ -152,11 +148,7 @@ impl Transfer {
         })
     }
 
-    pub(super) fn check_sealed(
-        &self,
-        shared: &Shared,
-        sealed: Option<i64>,
-    ) -> Result<(), TransferError> {
+    pub(super) fn check_sealed(&self, shared: &Shared, sealed: Option<i64>) -> Result<()> {
         let Some(epoch) = sealed else { return Ok(()) };
         let found = shared.source.sealed(self.granted.linode);
         if epoch == self.granted.epoch && found == epoch {
@@ -169,7 +161,7 @@ impl Transfer {
         Err(TransferError::new(Fault::NotSealed, detail))
     }
 
-    pub(super) fn current(&self, number: u32) -> Result<Arc<Pass>, TransferError> {
+    pub(super) fn current(&self, number: u32) -> Result<Arc<Pass>> {
         let current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = current.as_ref().filter(|pass| pass.number == number);
         // Unreachable rather than wrong: another connection began a pass; whoever asks may begin again.
@@ -203,7 +195,7 @@ pub(super) fn source_io(e: std::io::Error) -> TransferError {
 }
 
 impl Pass {
-    pub(super) fn disk(&self, disk: u16) -> Result<&PassDisk, TransferError> {
+    pub(super) fn disk(&self, disk: u16) -> Result<&PassDisk> {
         self.disks
             .get(usize::from(disk))
             .ok_or_else(|| malformed("no such disk"))
@@ -211,11 +203,7 @@ impl Pass {
 }
 
 /// A segment differs unless all of it is known here and known to be the same.
-pub(super) fn compare(
-    disk: &PassDisk,
-    first: u32,
-    digests: &[Digest],
-) -> Result<Vec<bool>, TransferError> {
+pub(super) fn compare(disk: &PassDisk, first: u32, digests: &[Digest]) -> Result<Vec<bool>> {
     let Some(table) = &disk.table else {
         return Ok(vec![true; digests.len()]);
     };
@@ -266,7 +254,7 @@ impl Shared {
     }
 
     /// The connection is this migration's from now on; what it granted is read through one [`Transfer`].
-    pub(super) fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>, TransferError> {
+    pub(super) fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>> {
         self.guests.join(id, granted.migration);
         let mut transfers = self.transfers();
         if let Some(known) = transfers.get(&granted.migration)

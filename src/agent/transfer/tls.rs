@@ -167,7 +167,6 @@ impl ClientCertVerifier for Expected {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use rustls::pki_types::UnixTime;
     use rustls::time_provider::TimeProvider;

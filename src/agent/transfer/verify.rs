@@ -4,11 +4,11 @@ use super::apply::{Worker, Written, target_io};
 use super::chunk::{CHUNK, CHUNKS_PER_RUN, CHUNKS_PER_SEGMENT, Digest, UNKNOWN, digest};
 use super::copy::{Copy, table_io};
 use super::table::Holes;
-use super::{Fault, TransferError};
+use super::{Fault, Result, TransferError};
 
 impl Worker<'_> {
     /// Syncs, reads back and compares what was written; then, and only then, the tables say so.
-    pub(super) fn commit(&mut self) -> Result<(), TransferError> {
+    pub(super) fn commit(&mut self) -> Result<()> {
         self.batch
             .sort_unstable_by_key(|written| (written.disk, written.chunk));
         let mut batch = std::mem::take(&mut self.batch);
@@ -39,7 +39,7 @@ impl Worker<'_> {
     }
 
     /// Gives the segments (disk, segment) in which something read back wrong.
-    fn verify(&mut self, batch: &mut [Written]) -> Result<Vec<(u16, u32)>, TransferError> {
+    fn verify(&mut self, batch: &mut [Written]) -> Result<Vec<(u16, u32)>> {
         let mut wrong = Vec::new();
         for part in batch.chunk_by_mut(|a, b| a.disk == b.disk) {
             let Some(disk) = part.first().map(|written| written.disk) else {
@@ -64,7 +64,7 @@ impl Worker<'_> {
     }
 
     /// Compares chunks that follow one another; one that differs becomes [`UNKNOWN`].
-    fn read_back(&mut self, copy: &Copy, run: &mut [Written]) -> Result<(), TransferError> {
+    fn read_back(&mut self, copy: &Copy, run: &mut [Written]) -> Result<()> {
         let Some(first) = run.first().map(|written| written.chunk) else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 //! with it.
 
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::ids::{SessionId, UserId};
 use crate::store;
 use crate::store::account::User;
@@ -37,14 +37,14 @@ impl std::fmt::Display for Ended {
 impl Tx<'_> {
     /// The user as they are now, locked: two that would change what signs them in follow each other. `None` if they may not
     /// sign in any more.
-    pub(in crate::app) fn able(&mut self, user: UserId) -> Result<Option<User>, AppError> {
+    pub(in crate::app) fn able(&mut self, user: UserId) -> Result<Option<User>> {
         store::account::lock_writer(self.conn, user, None)?;
         let user = store::account::user(self.conn, user)?;
         Ok(user.filter(|user| !user.disabled))
     }
 
     /// The user, if the session that asks still lives. Actors without one (commands, the demo) have nothing that could end.
-    pub(in crate::app) fn still(&mut self, actor: &Actor) -> Result<User, AppError> {
+    pub(in crate::app) fn still(&mut self, actor: &Actor) -> Result<User> {
         let row = self.able(actor.user)?.ok_or(AppError::SignIn)?;
         match &actor.session {
             Some(session)
@@ -62,18 +62,19 @@ impl Tx<'_> {
         &mut self,
         actor: &Actor,
         proof: &Proof,
-    ) -> Result<Option<User>, AppError> {
+    ) -> Result<Option<User>> {
         let row = self.still(actor)?;
         Ok((row.password_hash.as_deref() == Some(proof.0.as_str())).then_some(row))
     }
 
-    /// Sessions but `keep`, API tokens, and links for a new password: none of them outlives what opened it.
+    /// Sessions but `keep`, sign-ins that wait for a code, API tokens, and links for a new password: none of them outlives what opened it.
     pub(in crate::app) fn end_what_is_bound(
         &mut self,
         user: UserId,
         keep: Option<SessionId>,
-    ) -> Result<Ended, AppError> {
+    ) -> Result<Ended> {
         store::account::reset::spoil_resets(self.conn, user, self.now)?;
+        store::account::second_factor::end_halves(self.conn, user)?;
         Ok(Ended {
             sessions: store::account::session::end_sessions(self.conn, user, keep)?,
             tokens: store::account::tokens::revoke_all(self.conn, user, self.now)?,

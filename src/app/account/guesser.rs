@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::secrets::{self, purpose};
 use crate::domain::network::Asker;
 use crate::domain::time::Time;
@@ -22,6 +22,7 @@ const FAILURES_NETWORK: usize = 200;
 const WINDOW_S: i64 = 15 * 60;
 
 /// Whose failures are counted together.
+#[derive(Clone)]
 pub(in crate::app) struct Guesser {
     asker: Asker,
     /// What a device is known by.
@@ -40,6 +41,18 @@ impl Guesser {
         }
     }
 
+    /// Of somebody's codes, with their password: all strangers together, however many addresses they have. A device that
+    /// signed them in before is not kept from it by those.
+    pub(super) fn of_codes(&self, user: &User) -> Self {
+        if self.is_known() {
+            return self.clone();
+        }
+        Self {
+            asker: Asker::alone(format!("codes of {}", user.id)),
+            device: None,
+        }
+    }
+
     /// What it is counted by: a known device for itself, others by their address.
     pub(super) fn asker(&self) -> &Asker {
         &self.asker
@@ -51,11 +64,7 @@ impl Guesser {
 
     /// # Errors
     /// [`AppError::TooMany`], with the time until the oldest of those failures counts no more.
-    pub(super) fn may_try(
-        &self,
-        conn: &mut Db,
-        (email, now): (&str, Time),
-    ) -> Result<(), AppError> {
+    pub(super) fn may_try(&self, conn: &mut Db, (email, now): (&str, Time)) -> Result<()> {
         let mut until = None;
         let mut bounds = vec![
             (Failures::Same(email, &self.asker.own), FAILURES_SAME),
@@ -80,7 +89,7 @@ impl Guesser {
         }
     }
 
-    pub(super) fn note(&self, tx: &mut Tx<'_>, email: &str) -> Result<(), AppError> {
+    pub(super) fn note(&self, tx: &mut Tx<'_>, email: &str) -> Result<()> {
         let from = FailedAt {
             asker: &self.asker.own,
             network: self.asker.wide.as_deref().unwrap_or_default(),
@@ -121,7 +130,7 @@ impl App {
     }
 
     /// What the device shows from now on.
-    pub(super) fn device_of(&self, user: &User, guesser: &Guesser) -> Result<String, AppError> {
+    pub(super) fn device_of(&self, user: &User, guesser: &Guesser) -> Result<String> {
         let name = match &guesser.device {
             Some(name) => name.clone(),
             None => secrets::new_token()?.chars().take(24).collect(),

@@ -15,7 +15,7 @@ impl App {
             .iter()
             .copied()
             .filter(|kind| {
-                group(*kind).is_some() && is_for(*kind, actor.role) && !wanted.contains(kind)
+                group(*kind).is_some() && is_for(*kind, actor.staff_role) && !wanted.contains(kind)
             })
             .collect();
         let words = |kinds: &[String]| kinds.join(", ");

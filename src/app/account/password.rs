@@ -10,7 +10,8 @@ use std::time::Duration;
 use argon2::password_hash::{Output, ParamsString, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
+use crate::app::secrets::random;
 use crate::domain::password::{MOST_CHARS, normal};
 use crate::domain::values::Invalid;
 
@@ -45,7 +46,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    pub fn new() -> Result<Self, AppError> {
+    pub fn new() -> Result<Self> {
         let room = Arc::new(Room::default());
         for n in 0..AT_ONCE {
             let room = Arc::clone(&room);
@@ -63,18 +64,18 @@ impl Hasher {
     }
 
     /// The PHC string of a password.
-    pub fn hash(&self, password: &str) -> Result<String, AppError> {
+    pub fn hash(&self, password: &str) -> Result<String> {
         let password = normal(password).into_owned();
         self.run(move |memory| own_hash(&password, memory))
     }
 
     /// Is it the password of `hash`? With no hash at all it takes as long, and is not.
-    pub fn verify(&self, typed: &str, hash: Option<&str>) -> Result<bool, AppError> {
+    pub fn verify(&self, typed: &str, hash: Option<&str>) -> Result<bool> {
         Ok(self.look(typed, hash)? != Verdict::Wrong)
     }
 
     /// As [`Hasher::verify`], and whether the hash should be made anew.
-    pub fn look(&self, typed: &str, hash: Option<&str>) -> Result<Verdict, AppError> {
+    pub fn look(&self, typed: &str, hash: Option<&str>) -> Result<Verdict> {
         // Longer ones are never set; hashing them would only cost time.
         let too_long = typed.chars().count() > 4 * MOST_CHARS;
         let known = hash.is_some() && !too_long;
@@ -86,8 +87,8 @@ impl Hasher {
 
     fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Vec<Block>) -> Result<T, AppError> + Send + 'static,
-    ) -> Result<T, AppError> {
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (done, answer) = sync_channel(1);
         self.room.enter(Box::new(move |memory| {
             // Nobody listens any more where the request has ended.
@@ -123,7 +124,7 @@ impl Room {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, job: Job) -> Result<(), AppError> {
+    fn enter(&self, job: Job) -> Result<()> {
         let mut waiting = self.waiting();
         if waiting.0.len() >= MOST_WAITING {
             // Two threads do some forty a second.
@@ -168,7 +169,7 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> AppError {
     AppError::Fault(format!("{what}: {error}"))
 }
 
-fn own_params() -> Result<Params, AppError> {
+fn own_params() -> Result<Params> {
     Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| failed("argon2", &error))
 }
 
@@ -178,7 +179,7 @@ fn fill(
     (password, salt): (&str, &[u8]),
     out: &mut [u8],
     memory: &mut Vec<Block>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let own = usize::try_from(MEMORY_KIB).unwrap_or(usize::MAX);
     let blocks = argon.params().block_count().max(own);
     if memory.len() < blocks {
@@ -192,9 +193,8 @@ fn fill(
     done.map_err(|error| failed("argon2", &error))
 }
 
-fn own_hash(password: &str, memory: &mut Vec<Block>) -> Result<String, AppError> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| failed("no randomness", &error))?;
+fn own_hash(password: &str, memory: &mut Vec<Block>) -> Result<String> {
+    let bytes = random::<16>()?;
     let salt = SaltString::encode_b64(&bytes).map_err(|error| failed("salt", &error))?;
     let params = own_params()?;
     let written = ParamsString::try_from(&params).map_err(|error| failed("argon2", &error))?;
@@ -212,7 +212,7 @@ fn own_hash(password: &str, memory: &mut Vec<Block>) -> Result<String, AppError>
 }
 
 /// The same work for every password that is typed alike, whatever the hash is, if it is not of larger costs.
-fn compare(typed: &str, hash: &str, memory: &mut Vec<Block>) -> Result<Verdict, AppError> {
+fn compare(typed: &str, hash: &str, memory: &mut Vec<Block>) -> Result<Verdict> {
     let stored = |error: &dyn std::fmt::Display| failed("a stored password hash", error);
     let parsed = PasswordHash::new(hash).map_err(|error| stored(&error))?;
     let params = Params::try_from(&parsed).map_err(|error| stored(&error))?;
@@ -258,7 +258,7 @@ fn spent(params: &Params) -> u32 {
 }
 
 /// As much work as a cheaper hash left undone: by the time of an answer nobody learns that an account was imported.
-fn spend(kib: u32, memory: &mut Vec<Block>) -> Result<(), AppError> {
+fn spend(kib: u32, memory: &mut Vec<Block>) -> Result<()> {
     if kib < 64 {
         return Ok(());
     }

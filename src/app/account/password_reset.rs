@@ -3,9 +3,10 @@
 use super::sign_in::Origin;
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx, Who};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::UserMail;
 use crate::app::secrets::{self, purpose};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::UserId;
 use crate::domain::values::Email;
@@ -34,7 +35,7 @@ struct NewLink<'a> {
 }
 
 impl NewLink<'_> {
-    fn send(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
+    fn send(&self, tx: &mut Tx<'_>) -> Result<()> {
         let until = tx.now.plus_s(RESET_S);
         let (hash, user) = (secrets::hash(purpose::RESET, &self.token), self.user);
         let new = NewReset {
@@ -53,7 +54,7 @@ impl NewLink<'_> {
 impl App {
     /// Sends a reset mail if there is such a user. Nobody waits for it, so that nobody learns from its time whether there is;
     /// what is not sent is counted, and makes no entry in the trail, which anybody could fill with them.
-    pub fn forgot_password(&self, email: &str, from: Origin<'_>) -> Result<(), AppError> {
+    pub fn forgot_password(&self, email: &str, from: Origin<'_>) -> Result<()> {
         let Ok(email) = Email::parse(email) else {
             self.doors.note_unsent();
             return Ok(());
@@ -95,8 +96,8 @@ impl App {
     }
 
     /// Sends a user a link for a new password. Staff never see it; how many others asked for does not matter.
-    pub fn send_password_reset(&self, actor: &Actor, id: UserId) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn send_password_reset(&self, actor: &Actor, id: UserId) -> Result<()> {
+        actor.require(Right::People)?;
         let token = secrets::new_token()?;
         self.transact(actor.who(), |tx| {
             let user = store::account::user(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -116,7 +117,7 @@ impl App {
     }
 
     /// Can this reset link still be used?
-    pub fn reset_is_good(&self, token: &str) -> Result<bool, AppError> {
+    pub fn reset_is_good(&self, token: &str) -> Result<bool> {
         let now = self.now();
         let hash = secrets::hash(purpose::RESET, token);
         Ok(self
@@ -126,7 +127,7 @@ impl App {
     }
 
     /// Sets a new password by a reset link, and ends every session of its owner.
-    pub fn reset_password(&self, token: &str, new: &str, from: Origin<'_>) -> Result<(), AppError> {
+    pub fn reset_password(&self, token: &str, new: &str, from: Origin<'_>) -> Result<()> {
         let gone =
             || AppError::conflict("This link has expired or was used already. Ask for a new one.");
         let (now, link) = (self.now(), secrets::hash(purpose::RESET, token));

@@ -4,7 +4,7 @@ use super::bound::{LOOKS, changed};
 use super::sign_in::Visitor;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
 use crate::domain::password::NewPassword;
@@ -22,7 +22,7 @@ impl App {
         old: &str,
         new: &str,
         address: &str,
-    ) -> Result<usize, AppError> {
+    ) -> Result<usize> {
         let (email, name) = (visitor.user.email.as_str(), visitor.user.name.as_str());
         let new = self.new_password(new, &[email, name]);
         let new = new.map_err(AppError::field("new_password"))?;
@@ -62,21 +62,12 @@ impl App {
     }
 
     /// A notice that always goes: whoever did not do it themselves must hear of it.
-    pub(super) fn tell_password_changed(
-        &self,
-        tx: &mut Tx<'_>,
-        user: &User,
-    ) -> Result<(), AppError> {
+    pub(super) fn tell_password_changed(&self, tx: &mut Tx<'_>, user: &User) -> Result<()> {
         tx.mail(user, UserMail::PasswordChanged)
     }
 
     /// Name and time zone.
-    pub fn change_profile(
-        &self,
-        actor: &Actor,
-        name: &str,
-        timezone: &str,
-    ) -> Result<(), AppError> {
+    pub fn change_profile(&self, actor: &Actor, name: &str, timezone: &str) -> Result<()> {
         let name = PersonName::parse(name).map_err(AppError::field("name"))?;
         let zone: Tz = timezone.parse().map_err(AppError::field("timezone"))?;
         let timezone = zone.name();

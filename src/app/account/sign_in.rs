@@ -4,13 +4,14 @@ use super::bound::{LOOKS, Proof};
 use super::guesser::Guesser;
 use super::password::Verdict;
 use crate::app::App;
-use crate::app::context::{Actor, Tx, Who};
+use crate::app::context::{Actor, Owes, Tx, Who};
 use crate::app::doors::Door;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::SessionId;
 use crate::domain::text::line;
+use crate::domain::time::Time;
 use crate::domain::values::Email;
 use crate::store;
 use crate::store::account::User;
@@ -28,8 +29,28 @@ pub struct SignedIn {
     pub user: User,
 }
 
+/// What a right password comes to.
+pub enum Entry {
+    In(Box<SignedIn>),
+    /// A code is asked for besides: by this token, which goes into a cookie, for [`HALF_S`].
+    Half(String),
+}
+
+impl Entry {
+    /// The session, where no code is asked for.
+    pub fn whole(self) -> Option<SignedIn> {
+        match self {
+            Self::In(signed_in) => Some(*signed_in),
+            Self::Half(_) => None,
+        }
+    }
+}
+
+/// Seconds in which a code has to follow the password.
+pub const HALF_S: i64 = 10 * 60;
+
 enum Tried {
-    Answered(Option<SignedIn>),
+    Answered(Option<Entry>),
     /// The stored hash is another one meanwhile.
     Again,
 }
@@ -39,17 +60,14 @@ enum Tried {
 pub struct Visitor {
     pub session: Session,
     pub user: User,
+    pub owes: Option<Owes>,
 }
 
 impl Visitor {
     pub fn actor(&self, address: &str) -> Actor {
         Actor {
-            user: self.user.id,
-            account: self.user.account_id,
-            role: self.user.role,
-            name: self.user.email.clone(),
-            address: address.to_owned(),
-            session: Some(self.session.clone()),
+            owes: self.owes,
+            ..Actor::of(&self.user, address, Some(self.session.clone()))
         }
     }
 }
@@ -65,12 +83,7 @@ pub struct Origin<'a> {
 
 impl App {
     /// `Ok(None)`: e-mail or password are wrong, whichever; the time and the answer are the same for both.
-    pub fn sign_in(
-        &self,
-        email: &str,
-        password: &str,
-        from: Origin<'_>,
-    ) -> Result<Option<SignedIn>, AppError> {
+    pub fn sign_in(&self, email: &str, password: &str, from: Origin<'_>) -> Result<Option<Entry>> {
         let email = Email::parse(email)
             .map(|email| email.as_str().to_owned())
             .unwrap_or_default();
@@ -83,12 +96,7 @@ impl App {
         Err(AppError::Busy { retry_after_s: 1 })
     }
 
-    fn try_sign_in(
-        &self,
-        email: &str,
-        password: &str,
-        from: Origin<'_>,
-    ) -> Result<Tried, AppError> {
+    fn try_sign_in(&self, email: &str, password: &str, from: Origin<'_>) -> Result<Tried> {
         let now = self.now();
         let user = self
             .db
@@ -128,17 +136,21 @@ impl App {
                 store::account::set_password(tx.conn, user.id, &anew)?;
                 user.password_hash = Some(anew);
             }
-            let begun = self.begin_session(tx, (user, &guesser), from)?;
-            Ok(Tried::Answered(Some(begun)))
+            let entry = if user.second_factor_at.is_some() {
+                Entry::Half(tx.wait_for_code(user.id)?)
+            } else {
+                Entry::In(Box::new(self.begin_session(tx, (user, &guesser), from)?))
+            };
+            Ok(Tried::Answered(Some(entry)))
         })
     }
 
-    fn begin_session(
+    pub(super) fn begin_session(
         &self,
         tx: &mut Tx<'_>,
         (user, guesser): (User, &Guesser),
         from: Origin<'_>,
-    ) -> Result<SignedIn, AppError> {
+    ) -> Result<SignedIn> {
         let token = secrets::new_token()?;
         store::account::session::insert_session(
             tx.conn,
@@ -150,6 +162,7 @@ impl App {
                 expires_at: tx.now.plus_s(self.settings.session_s),
                 address: from.address,
                 user_agent: &line(from.user_agent, 200),
+                proved_at: Some(tx.now),
             },
         )?;
         tx.audit(Action::SignIn, Object::Session, ("", ""))?;
@@ -162,7 +175,7 @@ impl App {
     }
 
     /// Who a session token belongs to, if the session has not ended.
-    pub fn visitor(&self, token: &str) -> Result<Option<Visitor>, AppError> {
+    pub fn visitor(&self, token: &str) -> Result<Option<Visitor>> {
         let found = self.visit(token, |_, _| ())?;
         Ok(found.map(|(visitor, ())| visitor))
     }
@@ -172,14 +185,18 @@ impl App {
         &self,
         token: &str,
         look: impl FnOnce(&mut Db, &Visitor) -> T,
-    ) -> Result<Option<(Visitor, T)>, AppError> {
+    ) -> Result<Option<(Visitor, T)>> {
         let now = self.now();
         let hash = secrets::hash(purpose::SESSION, token);
         let idle_since = now.plus_s(-self.settings.session_idle_s);
         let found = self.db.read(|conn| {
             let found = store::account::session::session(conn, &hash, now, idle_since)?;
             Ok::<_, AppError>(found.map(|(session, user)| {
-                let visitor = Visitor { session, user };
+                let visitor = Visitor {
+                    owes: self.owed(&session, &user, now),
+                    session,
+                    user,
+                };
                 let seen = look(conn, &visitor);
                 (visitor, seen)
             }))
@@ -194,7 +211,17 @@ impl App {
         Ok(found)
     }
 
-    pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<(), AppError> {
+    /// What somebody has to do before they act as one of the staff, or change what signs them in.
+    fn owed(&self, session: &Session, user: &User, now: Time) -> Option<Owes> {
+        let long_ago = |at: Time| now.seconds_since(at) > self.settings.proof_s;
+        let proof = session.proved_at.is_none_or(long_ago);
+        if self.must_have_one(user) && user.second_factor_at.is_none() {
+            return Some(Owes::SecondFactor { proof });
+        }
+        proof.then_some(Owes::Proof)
+    }
+
+    pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<()> {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
             store::account::session::end_session(tx.conn, visitor.user.id, visitor.session.id)?;
@@ -208,7 +235,7 @@ impl App {
         visitor: &Visitor,
         which: Option<SessionId>,
         address: &str,
-    ) -> Result<usize, AppError> {
+    ) -> Result<usize> {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
             // One that has ended ends no others.
@@ -239,7 +266,7 @@ impl App {
         actor: &Actor,
         user: &User,
         password: &str,
-    ) -> Result<Proof, AppError> {
+    ) -> Result<Proof> {
         // A session that somebody else got hold of must not be a place to guess at.
         let (asked, email) = (self.now(), user.email.as_str());
         let guesser = Guesser::within(actor);

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::UserMail;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::TokenScope;
@@ -37,7 +37,7 @@ pub struct Made {
 
 impl App {
     /// `Ok(None)`: this form has made its token already.
-    pub fn make_token(&self, actor: &Actor, wish: &Wish) -> Result<Option<Made>, AppError> {
+    pub fn make_token(&self, actor: &Actor, wish: &Wish) -> Result<Option<Made>> {
         if wish.days.is_some_and(|days| !(1..=3650).contains(&days)) {
             return Err(AppError::invalid(
                 "days",
@@ -87,7 +87,7 @@ impl App {
     }
 
     /// Revokes a token of the user's own.
-    pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), AppError> {
+    pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<()> {
         self.transact(actor.who(), |tx| {
             if !store::account::tokens::revoke(tx.conn, actor.user, id, tx.now)? {
                 // The second click of two finds it done.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::mail::{person_shown, thread};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::mail::kinds::UserMail;
 use crate::domain::ids::{BugId, UserId};
 use crate::domain::mail::MailKind;
@@ -32,7 +32,7 @@ const UNTOLD: i64 = 5000;
 
 impl App {
     /// Writes the mails that are due; says how many transactions that took.
-    pub fn tell_news(&self) -> Result<usize, AppError> {
+    pub fn tell_news(&self) -> Result<usize> {
         let mut done = usize::from(self.tell_staff_of_bugs()?);
         for _ in 0..PIECES {
             let now = self.now();
@@ -51,7 +51,7 @@ impl App {
     }
 
     /// The next piece of a thread's round.
-    fn tell_some(&self, tx: &mut Tx<'_>, round: &Round) -> Result<(), AppError> {
+    fn tell_some(&self, tx: &mut Tx<'_>, round: &Round) -> Result<()> {
         let Some(bug) = store::bug::bug(tx.conn, round.id)? else {
             return Ok(());
         };
@@ -86,9 +86,9 @@ impl App {
 
     /// One mail to each of staff who want it about the bugs that are new, unless the last one is too young; says whether
     /// there was one to write.
-    fn tell_staff_of_bugs(&self) -> Result<bool, AppError> {
+    fn tell_staff_of_bugs(&self) -> Result<bool> {
         let now = self.now();
-        let is_time = |conn: &mut Db| -> Result<bool, AppError> {
+        let is_time = |conn: &mut Db| -> Result<bool> {
             let last = store::bug::digest::last_digest(conn)?;
             Ok(last.is_none_or(|last| last.plus_s(BUGS_EVERY_S) <= now)
                 && !store::bug::digest::untold(conn, 1)?.is_empty())
@@ -125,7 +125,7 @@ impl App {
                 [_] => String::new(),
                 several => several.join("\n"),
             };
-            for user in store::account::staff(tx.conn)? {
+            for user in store::account::staff_who_get(tx.conn, MailKind::BugOpened)? {
                 let mail = UserMail::BugOpened {
                     title: &title,
                     path: &path,
@@ -143,7 +143,7 @@ fn tell_reader(
     bug: &Bug,
     posts: &[Post],
     (people, reader): (&HashMap<UserId, Person>, &User),
-) -> Result<(), AppError> {
+) -> Result<()> {
     let others: Vec<&Post> = posts
         .iter()
         .filter(|post| post.author_id != reader.id)

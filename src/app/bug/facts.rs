@@ -2,26 +2,27 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::profile::translation::stored;
 use crate::app::linode::shared::own_linode;
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, MigrationId};
 use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::text::last_lines;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
 use crate::store::migration::Migration;
 
-/// Lines and characters of the console that are offered: its end, where the trouble is.
+/// Lines and bytes of the console that are offered: its end, where the trouble is.
 const LINES: usize = 30;
-const CHARACTERS: usize = 4000;
+const BYTES: usize = 4000;
 
 /// Facts about a Linode or a migration of it, as they are now.
 #[derive(Debug, Clone, Default)]
-pub struct Facts(pub Vec<(FactKind, String)>);
+pub struct LinodeFacts(pub Vec<(FactKind, String)>);
 
-impl Facts {
+impl LinodeFacts {
     /// Tells these facts from others, one by one, so that nothing is sent that its member has not seen:
     /// `linode=0123456789abcdef,plan=…`.
     pub fn mark(&self) -> String {
@@ -57,7 +58,7 @@ impl App {
         actor: &Actor,
         linode: Option<LinodeId>,
         migration: Option<MigrationId>,
-    ) -> Result<Facts, AppError> {
+    ) -> Result<LinodeFacts> {
         let account = actor.require_account()?;
         self.db.read(|conn| facts(conn, account, linode, migration))
     }
@@ -68,7 +69,7 @@ pub(in crate::app) fn facts(
     account: AccountId,
     linode: Option<LinodeId>,
     migration: Option<MigrationId>,
-) -> Result<Facts, AppError> {
+) -> Result<LinodeFacts> {
     let moved = match migration {
         Some(id) => Some(
             store::migration::migration(conn, id)?
@@ -78,7 +79,7 @@ pub(in crate::app) fn facts(
         None => None,
     };
     let Some(id) = moved.as_ref().map(|row| row.linode_id).or(linode) else {
-        return Ok(Facts::default());
+        return Ok(LinodeFacts::default());
     };
     let linode = own_linode(conn, account, id)?;
     let host = |conn: &mut Db, id| {
@@ -118,11 +119,11 @@ pub(in crate::app) fn facts(
         }
         facts.push((FactKind::Migration, words));
     }
-    let console = last_lines(linode.console.as_deref().unwrap_or_default());
+    let console = last_lines(linode.console.as_deref().unwrap_or_default(), LINES, BYTES);
     if !console.is_empty() {
         facts.push((FactKind::Console, console));
     }
-    Ok(Facts(facts))
+    Ok(LinodeFacts(facts))
 }
 
 /// After a way back the trouble was where it came from: that host, and the config profiles as they were there.
@@ -137,11 +138,7 @@ fn left(row: &Migration) -> Option<(HostId, Option<&str>)> {
 }
 
 /// Kernel and label of the config profile that it boots; of `kept`, where it is not there any more.
-fn booted(
-    conn: &mut Db,
-    linode: &Linode,
-    kept: Option<&str>,
-) -> Result<Option<(String, String)>, AppError> {
+fn booted(conn: &mut Db, linode: &Linode, kept: Option<&str>) -> Result<Option<(String, String)>> {
     let chosen = |id: ConfigId| Some(id) == linode.boot_config_id;
     let kept = stored(kept)?;
     let then = kept.iter().find(|(id, _)| chosen(*id)).or(kept.first());
@@ -154,19 +151,4 @@ fn booted(
         .find(|it| chosen(it.id))
         .or(profiles.first());
     Ok(now.map(|it| (it.kernel_id.clone(), it.label.clone())))
-}
-
-fn last_lines(console: &str) -> String {
-    let clean: String = console
-        .replace("\r\n", "\n")
-        .chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !c.is_control())
-        .collect();
-    let lines: Vec<&str> = clean.trim_end().lines().collect();
-    let last = lines
-        .get(lines.len().saturating_sub(LINES)..)
-        .unwrap_or_default()
-        .join("\n");
-    let skip = last.chars().count().saturating_sub(CHARACTERS);
-    last.chars().skip(skip).collect()
 }

@@ -11,10 +11,10 @@ use digest::REPLIES_EVERY_S;
 use facts::{facts, mark_in};
 
 use super::App;
-use super::context::Actor;
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
-use crate::domain::account::UserRole;
+use crate::domain::account::{Right, UserRole};
 use crate::domain::bug::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
 use crate::domain::bug::{BugState, Component, FactKind, Severity};
 use crate::domain::ids::{BugFileId, BugId, LinodeId, MigrationId};
@@ -120,50 +120,19 @@ impl App {
         (once, by_staff): (&str, bool),
     ) -> Result<(), AppError> {
         if by_staff {
-            actor.require_staff()?;
+            actor.require(Right::Bugs)?;
         } else {
             actor.require_account()?;
         }
         check_once(once)?;
         check_files(files)?;
-        self.transact(actor.who(), |tx| {
-            store::account::lock_writer(tx.conn, actor.user, actor.account)?;
-            found(tx.conn, id)?;
-            match store::bug::posted_once(tx.conn, actor.user, once)? {
-                Some(posted) if posted == body.as_str() => return Ok(()),
-                Some(_) => return Err(sent_before("body")),
-                None => {}
-            }
-            if let Some(account) = actor.account.filter(|_| !by_staff)
-                && store::bug::posts_since(tx.conn, account, tx.now.plus_s(-HOUR_S))? >= MOST_REPLIES
-            {
-                return Err(too_many(&format!(
-                    "You have written {MOST_REPLIES} replies within an hour. Wait a while, then send it again"
-                )));
-            }
-            store::bug::digest::announce(tx.conn, id, tx.now, REPLIES_EVERY_S)?;
-            let post = store::bug::insert_post(
-                tx.conn,
-                &NewPost {
-                    bug_id: id,
-                    author_id: actor.user,
-                    by_staff,
-                    body: body.as_str(),
-                    once,
-                    at: tx.now,
-                },
-            )?;
-            let place = Place {
-                bug: id,
-                post: Some(post),
-                author: actor.user,
-                account: actor.account.filter(|_| !by_staff),
-                by_staff,
-            };
-            attach(tx.conn, tx.now, place, files)?;
-            store::search::add_bug_text(tx.conn, id, body.as_str())?;
-            tx.audit(Action::BugRepliedTo, Object::Bug(id), ("", &format!("post {post}")))
-        })
+        let reply = Reply {
+            body,
+            files,
+            once,
+            by_staff,
+        };
+        self.transact(actor.who(), |tx| post(tx, actor, id, &reply))
     }
 
     /// "This hits me too": of a duplicate, said of the bug that is worked on. Saying it twice is saying it once.
@@ -207,6 +176,58 @@ impl App {
             Err(AppError::NotFound)
         }
     }
+}
+
+/// What is said in a thread.
+struct Reply<'a> {
+    body: &'a Markdown,
+    files: &'a [Attachment],
+    /// The form's own mark.
+    once: &'a str,
+    by_staff: bool,
+}
+
+fn post(tx: &mut Tx<'_>, actor: &Actor, id: BugId, reply: &Reply<'_>) -> Result<(), AppError> {
+    store::account::lock_writer(tx.conn, actor.user, actor.account)?;
+    found(tx.conn, id)?;
+    match store::bug::posted_once(tx.conn, actor.user, reply.once)? {
+        Some(posted) if posted == reply.body.as_str() => return Ok(()),
+        Some(_) => return Err(sent_before("body")),
+        None => {}
+    }
+    if let Some(account) = actor.account.filter(|_| !reply.by_staff)
+        && store::bug::posts_since(tx.conn, account, tx.now.plus_s(-HOUR_S))? >= MOST_REPLIES
+    {
+        return Err(too_many(&format!(
+            "You have written {MOST_REPLIES} replies within an hour. Wait a while, then send it again"
+        )));
+    }
+    store::bug::digest::announce(tx.conn, id, tx.now, REPLIES_EVERY_S)?;
+    let post = store::bug::insert_post(
+        tx.conn,
+        &NewPost {
+            bug_id: id,
+            author_id: actor.user,
+            by_staff: reply.by_staff,
+            body: reply.body.as_str(),
+            once: reply.once,
+            at: tx.now,
+        },
+    )?;
+    let place = Place {
+        bug: id,
+        post: Some(post),
+        author: actor.user,
+        account: actor.account.filter(|_| !reply.by_staff),
+        by_staff: reply.by_staff,
+    };
+    attach(tx.conn, tx.now, place, reply.files)?;
+    store::search::add_bug_text(tx.conn, id, reply.body.as_str())?;
+    tx.audit(
+        Action::BugRepliedTo,
+        Object::Bug(id),
+        ("", &format!("post {post}")),
+    )
 }
 
 /// Files of members are for them and for staff: they may show what runs on a Linode.

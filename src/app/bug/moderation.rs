@@ -4,8 +4,9 @@
 use super::mail::thread;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::UserMail;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugFileId, BugId};
@@ -35,14 +36,8 @@ impl Reason {
 
 impl App {
     /// Hides a part of a bug. Hiding what is hidden already changes nothing: the first reason stays.
-    pub fn hide_of_bug(
-        &self,
-        actor: &Actor,
-        id: BugId,
-        part: Part,
-        reason: &Reason,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn hide_of_bug(&self, actor: &Actor, id: BugId, part: Part, reason: &Reason) -> Result<()> {
+        actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| {
             self.part_of(tx.conn, id, part)?;
             let hiding = Hiding {
@@ -61,8 +56,8 @@ impl App {
     }
 
     /// Shows a hidden part again.
-    pub fn show_of_bug(&self, actor: &Actor, id: BugId, part: Part) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn show_of_bug(&self, actor: &Actor, id: BugId, part: Part) -> Result<()> {
+        actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| {
             self.part_of(tx.conn, id, part)?;
             if !store::bug::moderation::set(tx.conn, id, part, None)? {
@@ -74,13 +69,8 @@ impl App {
     }
 
     /// Deletes a hidden file, which then is nowhere any more. One that is gone already is fine.
-    pub fn delete_bug_file(
-        &self,
-        actor: &Actor,
-        id: BugId,
-        file: BugFileId,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn delete_bug_file(&self, actor: &Actor, id: BugId, file: BugFileId) -> Result<()> {
+        actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| {
             let part = Part::File(file);
             if store::bug::files::delete_hidden(tx.conn, id, file)? {
@@ -95,7 +85,7 @@ impl App {
     }
 
     /// The bug, with its row locked where two may be at it, if it has this part.
-    fn part_of(&self, conn: &mut Db, id: BugId, part: Part) -> Result<Bug, AppError> {
+    fn part_of(&self, conn: &mut Db, id: BugId, part: Part) -> Result<Bug> {
         store::bug::lock_triage(conn)?;
         if !store::bug::moderation::exists(conn, id, part)? {
             return Err(AppError::NotFound);
@@ -105,7 +95,7 @@ impl App {
 }
 
 /// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
-fn quieten(tx: &mut Tx<'_>, id: BugId, part: Part) -> Result<(), AppError> {
+fn quieten(tx: &mut Tx<'_>, id: BugId, part: Part) -> Result<()> {
     let bug = store::bug::bug(tx.conn, id)?.ok_or(AppError::NotFound)?;
     match part {
         Part::File(_) => return Ok(()),

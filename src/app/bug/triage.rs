@@ -2,11 +2,12 @@
 //! their notes, which no member sees.
 
 use super::mail::{News, tell};
-use super::{found, state_words};
+use super::{Reply, found, post, state_words};
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::idempotency::check_once;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};
@@ -33,51 +34,29 @@ pub struct Decision {
 impl App {
     /// Sets what staff decided. Whoever decides on what was changed meanwhile is told; deciding the same again is fine.
     pub fn triage_bug(&self, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Bugs)?;
+        self.transact(actor.who(), |tx| decide(tx, actor, id, to))
+    }
+
+    /// The same, with an answer in the thread: both or neither. `answer`: the text, and the form's own mark.
+    pub fn answer_bug(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        (to, answer): (&Decision, (&Markdown, &str)),
+    ) -> Result<(), AppError> {
+        actor.require(Right::Bugs)?;
+        check_once(answer.1)?;
         self.transact(actor.who(), |tx| {
             store::bug::lock_triage(tx.conn)?;
-            let bug = found(tx.conn, id)?;
-            let root = root_for(tx.conn, &bug, to)?;
-            let same = (bug.state, bug.severity, bug.component, bug.duplicate_of)
-                == (
-                    to.state,
-                    to.severity,
-                    to.component,
-                    root.as_ref().map(|root| root.id),
-                );
-            if same {
-                return Ok(());
-            }
-            if bug.version != to.version {
-                return Err(changed_meanwhile(tx.conn, &bug)?);
-            }
-            bug::step(bug.state, to.state)
-                .map_err(|why| AppError::invalid("state", why.to_string()))?;
-            // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
-            let readers =
-                store::bug::readers(tx.conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
-            let decided = Triage {
-                state: to.state,
-                severity: to.severity,
-                component: to.component,
-                duplicate_of: root.as_ref().map(|root| root.id),
-                version: bug.version + 1,
-                changed_at: tx.now,
+            let reply = Reply {
+                body: answer.0,
+                files: &[],
+                once: answer.1,
+                by_staff: true,
             };
-            store::bug::triage(tx.conn, id, &decided)?;
-            if let Some(root) = &root {
-                store::bug::repoint(tx.conn, id, root.id)?;
-            }
-            note_changes(tx, actor, &bug, &decided)?;
-            if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
-                let news = News {
-                    bug: &bug,
-                    words: state_words(decided.state),
-                    root: root.as_ref(),
-                };
-                tell(tx, actor, &readers, &news)?;
-            }
-            Ok(())
+            post(tx, actor, id, &reply)?;
+            decide(tx, actor, id, to)
         })
     }
 
@@ -89,7 +68,7 @@ impl App {
         body: &Markdown,
         once: &str,
     ) -> Result<(), AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Bugs)?;
         check_once(once)?;
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
@@ -108,7 +87,7 @@ impl App {
         migration: MigrationId,
         explains: bool,
     ) -> Result<(), AppError> {
-        actor.require_staff()?;
+        actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
             if store::migration::migration(tx.conn, migration)?.is_none() {
@@ -132,6 +111,50 @@ impl App {
             Ok(())
         })
     }
+}
+
+fn decide(tx: &mut Tx<'_>, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
+    store::bug::lock_triage(tx.conn)?;
+    let bug = found(tx.conn, id)?;
+    let root = root_for(tx.conn, &bug, to)?;
+    let same = (bug.state, bug.severity, bug.component, bug.duplicate_of)
+        == (
+            to.state,
+            to.severity,
+            to.component,
+            root.as_ref().map(|root| root.id),
+        );
+    if same {
+        return Ok(());
+    }
+    if bug.version != to.version {
+        return Err(changed_meanwhile(tx.conn, &bug)?);
+    }
+    bug::step(bug.state, to.state).map_err(|why| AppError::invalid("state", why.to_string()))?;
+    // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
+    let readers = store::bug::readers(tx.conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
+    let decided = Triage {
+        state: to.state,
+        severity: to.severity,
+        component: to.component,
+        duplicate_of: root.as_ref().map(|root| root.id),
+        version: bug.version + 1,
+        changed_at: tx.now,
+    };
+    store::bug::triage(tx.conn, id, &decided)?;
+    if let Some(root) = &root {
+        store::bug::repoint(tx.conn, id, root.id)?;
+    }
+    note_changes(tx, actor, &bug, &decided)?;
+    if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
+        let news = News {
+            bug: &bug,
+            words: state_words(decided.state),
+            root: root.as_ref(),
+        };
+        tell(tx, actor, &readers, &news)?;
+    }
+    Ok(())
 }
 
 /// An event for each thing that changed, and the audit entry.

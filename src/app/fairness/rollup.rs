@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ingest::{LATE_S, STEP_S};
 use crate::app::App;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::domain::fairness::judge::{Part, standing};
 use crate::domain::fairness::usage::Usage;
 use crate::domain::ids::{HostId, LinodeId};
@@ -52,14 +52,14 @@ impl App {
     ///
     /// # Errors
     /// The first failure, once everything else had its turn.
-    pub fn roll_usage(&self) -> Result<usize, AppError> {
+    pub fn roll_usage(&self) -> Result<usize> {
         let now = self.now().utc().timestamp();
         let rolled = self.roll_up(now);
         let forgot = self.forget_usage(now);
         Ok(rolled? + forgot?)
     }
 
-    fn roll_up(&self, now: i64) -> Result<usize, AppError> {
+    fn roll_up(&self, now: i64) -> Result<usize> {
         let steps = [
             (STEP_S, MINUTE, MINUTE_GRACE_S),
             (MINUTE, DAY_STEP, TEN_GRACE_S),
@@ -75,7 +75,7 @@ impl App {
         }))
     }
 
-    fn forget_usage(&self, now: i64) -> Result<usize, AppError> {
+    fn forget_usage(&self, now: i64) -> Result<usize> {
         let rounds = ROUNDS_KEPT.into_iter().map(|(step, kept)| {
             let (before, anyway) = (now - kept, now - kept - ANYWAY_S);
             self.forget(
@@ -123,7 +123,7 @@ impl App {
 }
 
 /// Does one after the other until one had something to do; the first failure, if that is all there was.
-fn first_done(all: impl Iterator<Item = Result<usize, StoreError>>) -> Result<usize, AppError> {
+fn first_done(all: impl Iterator<Item = Result<usize, StoreError>>) -> Result<usize> {
     let mut failed = None;
     for done in all {
         match done {

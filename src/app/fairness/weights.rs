@@ -3,7 +3,8 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
@@ -16,7 +17,7 @@ const MOST_UNIT_MB: i64 = 65_536;
 const MOST_REASON: usize = 500;
 
 /// Says what cannot be of a rule, by field.
-pub fn check_rule(rule: Rule) -> Result<(), AppError> {
+pub fn check_rule(rule: Rule) -> Result<()> {
     let Rule::Linear { base, unit_mb } = rule else {
         return Ok(());
     };
@@ -33,7 +34,7 @@ pub fn check_rule(rule: Rule) -> Result<(), AppError> {
     within("unit_mb", unit_mb, 1, MOST_UNIT_MB)
 }
 
-pub fn check_weight(weight: i64) -> Result<(), AppError> {
+pub fn check_weight(weight: i64) -> Result<()> {
     if (LEAST_WEIGHT..=MOST_WEIGHT).contains(&weight) {
         return Ok(());
     }
@@ -55,13 +56,8 @@ pub struct ByHand<'a> {
 
 impl App {
     /// Changes the rule. `seen`: when what the form showed had been changed last. Saving the same twice changes nothing.
-    pub fn set_weight_rule(
-        &self,
-        actor: &Actor,
-        rule: Rule,
-        seen: Option<Time>,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn set_weight_rule(&self, actor: &Actor, rule: Rule, seen: Option<Time>) -> Result<()> {
+        actor.require(Right::Weights)?;
         check_rule(rule)?;
         self.transact(actor.who(), |tx| {
             store::fairness::weights::lock(tx.conn)?;
@@ -101,8 +97,8 @@ impl App {
             reason,
             was,
         }: ByHand<'_>,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    ) -> Result<()> {
+        actor.require(Right::Weights)?;
         let reason = reason.trim();
         if let Some(weight) = weight {
             check_weight(weight)?;

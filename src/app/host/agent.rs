@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Who};
 use crate::app::doors::Door;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
@@ -29,7 +29,7 @@ fn agent_of(host: Host) -> Agent {
 
 impl App {
     /// Gives a host's agent its credential for a one-use token.
-    pub fn enrol(&self, ask: &Enrol, address: &str) -> Result<Enrolled, AppError> {
+    pub fn enrol(&self, ask: &Enrol, address: &str) -> Result<Enrolled> {
         check(ask)?;
         let credential = secrets::new_token()?;
         self.transact(PORTAL, |tx| {
@@ -80,7 +80,7 @@ impl App {
     }
 
     /// As [`App::agent`], for a request from there: one with credentials that were never good is not looked up for ever.
-    pub fn agent_at(&self, credential: &str, address: &str) -> Result<Option<Agent>, AppError> {
+    pub fn agent_at(&self, credential: &str, address: &str) -> Result<Option<Agent>> {
         let hash = secrets::hash(purpose::AGENT, credential);
         let was_known = self.doors.is_known(&hash);
         if !was_known {
@@ -94,11 +94,11 @@ impl App {
     }
 
     /// The agent behind a credential; `None` if it was revoked or never given, or the host is quarantined.
-    pub fn agent(&self, credential: &str) -> Result<Option<Agent>, AppError> {
+    pub fn agent(&self, credential: &str) -> Result<Option<Agent>> {
         self.agent_by(&secrets::hash(purpose::AGENT, credential))
     }
 
-    fn agent_by(&self, hash: &str) -> Result<Option<Agent>, AppError> {
+    fn agent_by(&self, hash: &str) -> Result<Option<Agent>> {
         let Some((host, is_next)) = self
             .db
             .read(|conn| store::host::credential::by_credential(conn, hash))?
@@ -116,7 +116,7 @@ impl App {
     }
 
     /// A new credential; the old one works until the new one is first used.
-    pub fn rotate_credential(&self, agent: &Agent) -> Result<Rotated, AppError> {
+    pub fn rotate_credential(&self, agent: &Agent) -> Result<Rotated> {
         let credential = secrets::new_token()?;
         let who = Who::named(&agent.name, "");
         self.transact(who, |tx| {
@@ -133,7 +133,7 @@ impl App {
     }
 }
 
-fn check(ask: &Enrol) -> Result<(), AppError> {
+fn check(ask: &Enrol) -> Result<()> {
     if ask.fingerprint.len() != 64
         || !ask
             .fingerprint
@@ -159,7 +159,7 @@ fn check(ask: &Enrol) -> Result<(), AppError> {
 }
 
 /// Every Linode that an import put on this host is made known to its agent.
-pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
+pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<()> {
     for linode in store::linode::linodes_on(conn, host)? {
         if linode.status == LinodeStatus::Provisioning
             && store::job::open_of_linode(conn, linode.id, &[JobKind::Adopt])?.is_none()

@@ -3,13 +3,13 @@
 use crate::domain::host::HostState;
 use crate::domain::time::Time;
 use crate::store;
-use crate::store::host::room::Asked;
+use crate::store::host::room::RoomQuery;
 
 pub use crate::domain::host::SILENT_S;
 
 /// Rooms as they are asked for now, for no Linode in particular.
-pub fn asked_at(now: Time) -> Asked {
-    Asked {
+pub fn asked_at(now: Time) -> RoomQuery {
+    RoomQuery {
         heard_since: now.plus_s(-SILENT_S),
         of: None,
     }

@@ -8,9 +8,10 @@ pub mod silence;
 
 use super::App;
 use super::context::{Actor, Who};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
@@ -18,7 +19,9 @@ use crate::domain::placement;
 use crate::domain::platform::Platform;
 use crate::domain::values::HostName;
 use crate::store;
+use crate::store::db::wake_on_commit;
 use crate::store::host::{Host, NewHost};
+use crate::store::wake::Wake;
 
 /// An enrolment token works once, for this long.
 const TOKEN_S: i64 = 15 * 60;
@@ -47,7 +50,7 @@ pub struct HostLimits {
 
 impl App {
     /// Adds a host; gives it back with a one-use enrolment token for its agent.
-    pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String), AppError> {
+    pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String)> {
         let name = HostName::parse(&new.name).map_err(AppError::field("name"))?;
         check(new)?;
         let token = secrets::new_token()?;
@@ -85,7 +88,7 @@ impl App {
     }
 
     /// A new enrolment token; the ones before it stop working.
-    pub fn new_enrolment_token(&self, who: Who<'_>, id: HostId) -> Result<String, AppError> {
+    pub fn new_enrolment_token(&self, who: Who<'_>, id: HostId) -> Result<String> {
         let token = secrets::new_token()?;
         self.transact(who, |tx| {
             store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -101,8 +104,8 @@ impl App {
     }
 
     /// Ends the agent's credential: its next request is refused. Its guests run on; nothing new is started there.
-    pub fn revoke_host(&self, actor: &Actor, id: HostId) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn revoke_host(&self, actor: &Actor, id: HostId) -> Result<()> {
+        actor.require(Right::Hosts)?;
         self.transact(actor.who(), |tx| {
             store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             store::host::credential::revoke_credential(tx.conn, id)?;
@@ -116,8 +119,8 @@ impl App {
         actor: &Actor,
         id: HostId,
         (seen, state): (HostState, HostState),
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    ) -> Result<()> {
+        actor.require(Right::Hosts)?;
         self.transact(actor.who(), |tx| {
             // A takeover of this moment is either before this or after it.
             store::host::lock(tx.conn, id)?;
@@ -140,6 +143,8 @@ impl App {
                 recovery::may_leave(tx.conn, id)?;
             }
             store::host::set_state(tx.conn, id, state)?;
+            // Offers of places on it are called off.
+            wake_on_commit(tx.conn, Wake::Reconcile)?;
             tx.audit(Action::HostState, Object::Host(id), (host.state, state))
         })
     }
@@ -150,8 +155,8 @@ impl App {
         actor: &Actor,
         id: HostId,
         (seen, to): (HostLimits, HostLimits),
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    ) -> Result<()> {
+        actor.require(Right::Hosts)?;
         check_limits(to)?;
         self.transact(actor.who(), |tx| {
             store::host::lock(tx.conn, id)?;
@@ -176,7 +181,7 @@ impl App {
     }
 }
 
-fn check(new: &AddHost) -> Result<(), AppError> {
+fn check(new: &AddHost) -> Result<()> {
     if !(1..=100_000_000).contains(&new.memory_mb) {
         return Err(AppError::invalid(
             "memory_mb",
@@ -218,7 +223,7 @@ fn check(new: &AddHost) -> Result<(), AppError> {
     Ok(())
 }
 
-fn check_limits(of: HostLimits) -> Result<(), AppError> {
+fn check_limits(of: HostLimits) -> Result<()> {
     let HostLimits { slots, cap_mb_s } = of;
     if !(0..=1000).contains(&slots) {
         return Err(AppError::invalid("slots", "Migrations at once: 0 to 1000"));

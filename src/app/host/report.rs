@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::reboot::{Boot, Reboot, Turn};
 use crate::app::linode::power;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
@@ -77,11 +77,7 @@ impl Findings {
 impl App {
     /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
     /// if nothing is new. Answers with the shares that the host is to set.
-    pub fn note_poll(
-        &self,
-        agent: &Agent,
-        poll: &Poll,
-    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+    pub fn note_poll(&self, agent: &Agent, poll: &Poll) -> Result<Vec<(LinodeId, Share)>> {
         let heard = Heard {
             agent,
             inventory: &poll.inventory,
@@ -92,7 +88,7 @@ impl App {
 
     /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
     /// in that poll's answer, and is not lost.
-    pub fn note_report(&self, agent: &Agent, inventory: &Inventory) -> Result<Reported, AppError> {
+    pub fn note_report(&self, agent: &Agent, inventory: &Inventory) -> Result<Reported> {
         self.note(&Heard {
             agent,
             inventory,
@@ -100,7 +96,7 @@ impl App {
         })
     }
 
-    fn note(&self, heard: &Heard<'_>) -> Result<Reported, AppError> {
+    fn note(&self, heard: &Heard<'_>) -> Result<Reported> {
         let now = self.now();
         let found = self.db.read(|conn| heard.find(conn, now))?;
         if !found.is_nothing() {
@@ -123,7 +119,7 @@ struct Heard<'a> {
 
 impl Heard<'_> {
     /// Hosts before holds before Linodes, and the trail last, as everyone takes them.
-    fn write(&self, tx: &mut Tx<'_>, found: &Findings) -> Result<(), AppError> {
+    fn write(&self, tx: &mut Tx<'_>, found: &Findings) -> Result<()> {
         let agent = self.agent;
         store::host::lock(tx.conn, agent.host)?;
         // Another agent of this credential may have been quicker, or another poll of this one.
@@ -169,7 +165,7 @@ impl Heard<'_> {
     }
 
     /// What its ledger is to the portal. One that a later poll has overtaken asks again.
-    fn judge(&self, host: &Host, now: Time) -> Result<ledger::Finding, AppError> {
+    fn judge(&self, host: &Host, now: Time) -> Result<ledger::Finding> {
         let found = self.poll.map_or(ledger::Finding::AsKnown, |poll| {
             ledger::judge(host, poll, now)
         });
@@ -181,7 +177,7 @@ impl Heard<'_> {
     }
 
     /// Looks at a report without changing anything.
-    fn find(&self, conn: &mut Db, now: Time) -> Result<Findings, AppError> {
+    fn find(&self, conn: &mut Db, now: Time) -> Result<Findings> {
         let (poll, id) = (self.poll, self.agent.host);
         let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
         let ledger = self.judge(&host, now)?;
@@ -232,7 +228,7 @@ impl Heard<'_> {
 
     /// Sets the status that was found, unless something was done with the Linode meanwhile: it is this host's as it was then,
     /// and as it was.
-    fn turns(&self, tx: &mut Tx<'_>, turn: &Turn) -> Result<bool, AppError> {
+    fn turns(&self, tx: &mut Tx<'_>, turn: &Turn) -> Result<bool> {
         store::linode::lock(tx.conn, turn.linode)?;
         let row = store::linode::linode(tx.conn, turn.linode)?;
         let stands = row.is_some_and(|row| {
@@ -268,7 +264,7 @@ impl Heard<'_> {
         (host, recovers): (&Host, bool),
         now: Time,
         findings: &mut Findings,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let (poll, reports) = (self.poll, &self.inventory.linodes);
         let linodes = store::linode::linodes_on(conn, host.id)?;
         if reports.iter().any(|report| report.share.is_some()) {
@@ -390,7 +386,7 @@ fn left_here(words: &[(LinodeId, Word)]) -> Vec<(LinodeId, i64, i64)> {
         .collect()
 }
 
-fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result<(), AppError> {
+fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result<()> {
     let unknown: Vec<String> = inventory
         .unknown
         .iter()

@@ -7,7 +7,7 @@ use super::outcome::{self, Digests, Ending, stale};
 use super::progress::{self, Seen};
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::power;
 use crate::app::migration::check;
 use crate::app::migration::event_details::{EventDetails, Words};
@@ -40,7 +40,7 @@ enum Claimed {
 const TOO_SOON: &str = "Not stopped yet: its time has not come.";
 
 /// Ends a job that is not given out after all, if it is still under the lease it was found unfit under.
-fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<(), AppError> {
+fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()> {
     if let Some(of) = seen.migration_id {
         store::migration::locked(tx.conn, of)?;
     }
@@ -93,12 +93,7 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
     Ok(())
 }
 
-fn end(
-    tx: &mut Tx<'_>,
-    job: &Job,
-    state: JobState,
-    (message, detail): (&str, &str),
-) -> Result<(), AppError> {
+fn end(tx: &mut Tx<'_>, job: &Job, state: JobState, (message, detail): (&str, &str)) -> Result<()> {
     let end = End {
         state,
         message,
@@ -115,7 +110,7 @@ fn end(
 
 impl App {
     /// The next order for a host, if there is one. What it grants is marked as fetched before this returns.
-    pub fn claim(&self, agent: &Agent) -> Result<Option<Order>, AppError> {
+    pub fn claim(&self, agent: &Agent) -> Result<Option<Order>> {
         // Bounded: each round ends one job that nobody needs any more.
         for _ in 0..100 {
             let now = self.now();
@@ -141,7 +136,7 @@ impl App {
         Ok(None)
     }
 
-    fn claim_one(&self, agent: &Agent, now: Time) -> Result<Claimed, AppError> {
+    fn claim_one(&self, agent: &Agent, now: Time) -> Result<Claimed> {
         let token = secrets::new_token()?;
         let mut taken = None;
         let claimed = self.db.write(|conn| {
@@ -188,7 +183,7 @@ impl App {
         }
     }
 
-    pub fn renew(&self, agent: &Agent, job: JobId, renew: &Renew) -> Result<Renewed, AppError> {
+    pub fn renew(&self, agent: &Agent, job: JobId, renew: &Renew) -> Result<Renewed> {
         let now = self.now();
         let hash = secrets::hash(purpose::LEASE, &renew.lease_token);
         let lease = Lease {
@@ -232,7 +227,7 @@ impl App {
     }
 
     /// Ends a job under its lease and lets its migration go on.
-    pub fn finish(&self, agent: &Agent, id: JobId, finish: &Finish) -> Result<(), AppError> {
+    pub fn finish(&self, agent: &Agent, id: JobId, finish: &Finish) -> Result<()> {
         let hash = secrets::hash(purpose::LEASE, &finish.lease_token);
         let lease = Lease {
             job: id,
@@ -302,7 +297,7 @@ impl App {
         agent: &Agent,
         id: MigrationId,
         sealed: &SealedDigests,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let now = self.now();
         self.db.write(|conn| {
             let row = store::migration::migration(conn, id)?

@@ -6,7 +6,7 @@
 use super::outcome::{settle_power, step_of};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::migration;
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
@@ -39,7 +39,7 @@ impl App {
     }
 
     /// Written by a clock that was ahead, and has been put right since: nobody waits for it to come to that again.
-    pub(in crate::app) fn bring_jobs_back(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn bring_jobs_back(&self) -> Result<usize> {
         let now = self.now();
         let lease_s = i64::from(LEASE_S);
         let (pause, lease) = (now.plus_s(LONGEST_PAUSE_S), now.plus_s(2 * lease_s));
@@ -61,7 +61,7 @@ impl App {
     }
 
     /// Leases that ran out. Nothing else moves: a silent agent may still be running what it holds.
-    pub(in crate::app) fn release_lost_leases(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn release_lost_leases(&self) -> Result<usize> {
         let now = self.now();
         let lost = self.db.read(|conn| store::job::expired(conn, now, BATCH))?;
         let mut done = 0;
@@ -84,7 +84,7 @@ impl App {
 }
 
 /// One more loss of a job. `false` if it is no longer as `seen`: renewed, finished, or given again.
-pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<bool, AppError> {
+pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<bool> {
     if let Some(of) = seen.migration_id {
         // The migration before its jobs, as everyone takes them.
         store::migration::locked(tx.conn, of)?;
@@ -118,11 +118,7 @@ pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<
 }
 
 /// It was to stop, and nobody is at it any more: it has stopped.
-pub(in crate::app) fn end_stopped(
-    tx: &mut Tx<'_>,
-    job: &Job,
-    detail: &str,
-) -> Result<(), AppError> {
+pub(in crate::app) fn end_stopped(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<()> {
     let end = End {
         state: JobState::Cancelled,
         message: "Stopped: its host is no longer at it.",
@@ -143,7 +139,7 @@ pub(in crate::app) fn end_stopped(
 }
 
 /// Five losses in a row: it has failed, and staff are told by the pages, the migration's log and the trail.
-fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
+fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<()> {
     let end = End {
         state: JobState::Failed,
         message: PUBLIC,

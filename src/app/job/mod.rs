@@ -5,6 +5,7 @@ pub mod lease;
 pub(super) mod loss;
 pub mod order;
 pub(super) mod outcome;
+mod pause;
 pub mod progress;
-mod retry;
+pub(super) mod retry;
 mod spec;

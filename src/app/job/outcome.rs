@@ -1,7 +1,7 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
 use crate::app::context::{Agent, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::{self, power};
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::migration::{self, engine, reported, timing};
@@ -12,7 +12,7 @@ use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
-use crate::domain::text::{last_lines, line, lines};
+use crate::domain::text::{CONSOLE_BYTES, CONSOLE_LINES, last_lines, line, lines};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -20,19 +20,13 @@ use crate::store::job::{Again, End, Job, Lease, NewJob};
 use crate::store::migration::{Digest, Migration};
 use crate::wire::{CheckAnswer, DiskDigest, Marked, Report};
 
-/// Of a console, in characters.
-const CONSOLE_MOST: usize = 16_384;
-
 /// Stale: the lease is not this agent's any more. It drops the job (409).
 pub(in crate::app) fn stale() -> AppError {
     AppError::conflict("stale: the lease of this job has ended")
 }
 
 /// The migration whose present step this job is: it itself, and not one of the same kind of an earlier round.
-pub(in crate::app) fn step_of(
-    conn: &mut Db,
-    job: &Job,
-) -> Result<Option<(MigrationId, Step)>, AppError> {
+pub(in crate::app) fn step_of(conn: &mut Db, job: &Job) -> Result<Option<(MigrationId, Step)>> {
     let Some(id) = job.migration_id else {
         return Ok(None);
     };
@@ -61,7 +55,7 @@ pub(in crate::app) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    fn end(&self, tx: &mut Tx<'_>, state: JobState, said: Words<'_>) -> Result<(), AppError> {
+    fn end(&self, tx: &mut Tx<'_>, state: JobState, said: Words<'_>) -> Result<()> {
         let message = line(said.public, 500);
         let detail = lines(said.detail, 4000);
         let end = End {
@@ -77,18 +71,13 @@ impl Ending<'_> {
         }
     }
 
-    fn tell(
-        tx: &mut Tx<'_>,
-        id: MigrationId,
-        event: Event,
-        given: &EventDetails,
-    ) -> Result<(), AppError> {
+    fn tell(tx: &mut Tx<'_>, id: MigrationId, event: Event, given: &EventDetails) -> Result<()> {
         // A late event changes nothing; `apply` has logged it.
         let _applied = tx.apply(id, event, given)?;
         Ok(())
     }
 
-    pub(in crate::app) fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
+    pub(in crate::app) fn cancelled(&self, tx: &mut Tx<'_>) -> Result<()> {
         self.end(tx, JobState::Cancelled, Words::of("Stopped as asked."))?;
         trial::broken_off(tx, self.job)?;
         settle_power(tx.conn, tx.now, self.job)?;
@@ -104,7 +93,7 @@ impl Ending<'_> {
         tx: &mut Tx<'_>,
         marks: &Marked,
         detail: &str,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let linode =
             store::linode::linode(tx.conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
         let word = Word {
@@ -149,7 +138,7 @@ impl Ending<'_> {
         tx: &mut Tx<'_>,
         retry: bool,
         why: Words<'_>,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         if self.job.cancel_asked {
             // It was to stop, and it has.
             return self.cancelled(tx);
@@ -186,11 +175,7 @@ impl Ending<'_> {
         }
     }
 
-    pub(in crate::app) fn succeeded(
-        &self,
-        tx: &mut Tx<'_>,
-        report: &Report,
-    ) -> Result<(), AppError> {
+    pub(in crate::app) fn succeeded(&self, tx: &mut Tx<'_>, report: &Report) -> Result<()> {
         if let Report::StartFailedSealed {
             epoch,
             public,
@@ -265,11 +250,7 @@ impl Ending<'_> {
     }
 
     /// Asked by its member, or by its move, which may want to hear more.
-    fn checked(
-        &self,
-        tx: &mut Tx<'_>,
-        said @ (answers, _): (&[CheckAnswer], &str),
-    ) -> Result<(), AppError> {
+    fn checked(&self, tx: &mut Tx<'_>, said @ (answers, _): (&[CheckAnswer], &str)) -> Result<()> {
         let asked = Words::of("Asked.");
         if self.job.migration_id.is_none() {
             self.end(tx, JobState::Succeeded, asked)?;
@@ -288,7 +269,7 @@ impl Ending<'_> {
     }
 
     /// What the report says of the Linode itself.
-    fn note_linode(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), AppError> {
+    fn note_linode(&self, tx: &mut Tx<'_>, report: &Report) -> Result<()> {
         if let Some(running) = runs_after(self.job.kind, report)
             && change::is_current(tx.conn, self.job.linode_id, self.job)?
         {
@@ -316,8 +297,8 @@ impl Ending<'_> {
         Ok(())
     }
 
-    pub(in crate::app) fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<(), AppError> {
-        let text = last_lines(text, CONSOLE_MOST);
+    pub(in crate::app) fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        let text = last_lines(text, CONSOLE_LINES, CONSOLE_BYTES);
         Ok(store::linode::set_console(
             tx.conn,
             self.job.linode_id,
@@ -326,7 +307,7 @@ impl Ending<'_> {
         )?)
     }
 
-    fn start_failed(&self, tx: &mut Tx<'_>, epoch: i64, why: Words<'_>) -> Result<(), AppError> {
+    fn start_failed(&self, tx: &mut Tx<'_>, epoch: i64, why: Words<'_>) -> Result<()> {
         let why = Words {
             detail: if why.detail.is_empty() {
                 "the guest did not stay up"
@@ -366,7 +347,7 @@ impl Ending<'_> {
     }
 
     /// A new epoch for the same host, without a boot.
-    fn own_again(&self, tx: &mut Tx<'_>, epoch: i64) -> Result<(), AppError> {
+    fn own_again(&self, tx: &mut Tx<'_>, epoch: i64) -> Result<()> {
         let linode = self.job.linode_id;
         let from = store::linode::linode(tx.conn, linode)?
             .ok_or(AppError::NotFound)?
@@ -385,7 +366,7 @@ impl Ending<'_> {
 }
 
 /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
-pub(in crate::app) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
+pub(in crate::app) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<()> {
     if power::POWER.contains(&job.kind) && change::is_current(conn, job.linode_id, job)? {
         store::linode::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
     }
@@ -460,7 +441,7 @@ pub(in crate::app) fn put_digests(
     now: Time,
     row: &Migration,
     digests: &Digests<'_>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     for digest in digests.of {
         let well_formed =

@@ -1,6 +1,6 @@
 //! A Linode and its config profiles, as orders tell them.
 
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::host::report::{claim, share_due};
 use crate::domain::linode::translate;
 use crate::store;
@@ -11,7 +11,7 @@ use crate::store::linode::profile::ConfigProfile;
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
 /// What stays with the Linode wherever it runs.
-pub(super) fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
+pub(super) fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let disks = store::linode::disk::disks_of(conn, linode.id)?
         .into_iter()
@@ -45,7 +45,7 @@ pub(super) fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppErro
 }
 
 /// The config profile the Linode boots from: the chosen one, else its first.
-pub(super) fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>, AppError> {
+pub(super) fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
     let chosen = profiles

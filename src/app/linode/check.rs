@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::shared::own_linode;
 use crate::app::ownership::change;
 use crate::domain::audit::{Action, Object};
@@ -43,7 +43,7 @@ pub(in crate::app) fn note(
     tx: &mut Tx<'_>,
     linode: LinodeId,
     answers: &[CheckAnswer],
-) -> Result<(), AppError> {
+) -> Result<()> {
     // Its member may change them at this moment.
     store::linode::lock(tx.conn, linode)?;
     for row in store::linode::check::of(tx.conn, linode)? {
@@ -56,11 +56,7 @@ pub(in crate::app) fn note(
 }
 
 /// Asked by its member, and not by a move.
-pub(in crate::app) fn answered(
-    tx: &mut Tx<'_>,
-    job: &Job,
-    answers: &[CheckAnswer],
-) -> Result<(), AppError> {
+pub(in crate::app) fn answered(tx: &mut Tx<'_>, job: &Job, answers: &[CheckAnswer]) -> Result<()> {
     if change::is_current(tx.conn, job.linode_id, job)? {
         note(tx, job.linode_id, answers)?;
     }
@@ -69,7 +65,7 @@ pub(in crate::app) fn answered(
 
 impl App {
     /// One that is there already is there once.
-    pub fn add_check(&self, actor: &Actor, id: LinodeId, check: &Check) -> Result<(), AppError> {
+    pub fn add_check(&self, actor: &Actor, id: LinodeId, check: &Check) -> Result<()> {
         self.change_checks(actor, id, |tx, linode| {
             let own = store::linode::address::ips_of(tx.conn, linode)?;
             if !own.iter().any(|ip| ip.address == check.address) {
@@ -90,7 +86,7 @@ impl App {
     }
 
     /// Removed already, it is removed.
-    pub fn remove_check(&self, actor: &Actor, id: LinodeId, check: &Check) -> Result<(), AppError> {
+    pub fn remove_check(&self, actor: &Actor, id: LinodeId, check: &Check) -> Result<()> {
         self.change_checks(actor, id, |tx, linode| {
             let mut checks = all(tx.conn, linode)?;
             checks.retain(|it| it != check);
@@ -98,12 +94,7 @@ impl App {
         })
     }
 
-    pub fn set_check_plan(
-        &self,
-        actor: &Actor,
-        id: LinodeId,
-        plan: CheckPlan,
-    ) -> Result<(), AppError> {
+    pub fn set_check_plan(&self, actor: &Actor, id: LinodeId, plan: CheckPlan) -> Result<()> {
         if !CheckPlan::LIMITS_S.contains(&plan.limit_s) {
             return Err(AppError::invalid(
                 "limit",
@@ -119,8 +110,8 @@ impl App {
         &self,
         actor: &Actor,
         id: LinodeId,
-        change: impl FnOnce(&mut Tx<'_>, LinodeId) -> Result<(), AppError>,
-    ) -> Result<(), AppError> {
+        change: impl FnOnce(&mut Tx<'_>, LinodeId) -> Result<()>,
+    ) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             store::linode::lock(tx.conn, id)?;
@@ -136,7 +127,7 @@ impl App {
     }
 
     /// Asks the Linode's host what its checks answer now. Asked for twice while it is under way, it is one job.
-    pub fn ask_checks(&self, actor: &Actor, id: LinodeId) -> Result<JobId, AppError> {
+    pub fn ask_checks(&self, actor: &Actor, id: LinodeId) -> Result<JobId> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             store::linode::lock(tx.conn, id)?;
@@ -173,7 +164,7 @@ fn all(conn: &mut Db, linode: LinodeId) -> Result<Vec<Check>, StoreError> {
 }
 
 /// All of them on a line, for the trail.
-fn words(conn: &mut Db, linode: LinodeId) -> Result<String, AppError> {
+fn words(conn: &mut Db, linode: LinodeId) -> Result<String> {
     let plan = store::linode::check::plan(conn, linode)?;
     let each: Vec<String> = all(conn, linode)?.iter().map(Check::words).collect();
     let then = if plan.goes_home { "goes home" } else { "tells" };

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::shared::own_linode;
 use crate::app::migration::check;
 use crate::app::ownership::change;
@@ -18,7 +18,7 @@ use crate::store::job::{Job, NewJob};
 pub(in crate::app) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
 
 /// Is it being stopped, copied or started by its move? Then nothing else starts or stops it.
-pub(in crate::app) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppError> {
+pub(in crate::app) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool> {
     Ok(store::migration::is_in(
         conn,
         linode,
@@ -27,18 +27,14 @@ pub(in crate::app) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bo
 }
 
 /// What a power job that the switch-over overtook was to end in: running, or off. The switch-over ends in that.
-pub(in crate::app) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>, AppError> {
+pub(in crate::app) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>> {
     let open = store::job::open_of_linode(conn, linode, &POWER)?;
     Ok(open.map(|job| job.kind != JobKind::Shutdown))
 }
 
 /// Boots a Linode that ran when its host was rebooted. Whatever else is to be done with it comes first; a switch-over that has not
 /// stopped it yet finds in this what it is to end in.
-pub(in crate::app) fn boot_again(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    linode: LinodeId,
-) -> Result<(), AppError> {
+pub(in crate::app) fn boot_again(tx: &mut Tx<'_>, host: HostId, linode: LinodeId) -> Result<()> {
     let Some(linode) = store::linode::linode(tx.conn, linode)? else {
         return Ok(());
     };
@@ -57,7 +53,7 @@ pub(in crate::app) fn boot_again(
 }
 
 /// A power job that was never given out: the Linode is as it was, and the trail says why.
-pub(in crate::app) fn not_done(tx: &mut Tx<'_>, job: &Job, why: &str) -> Result<(), AppError> {
+pub(in crate::app) fn not_done(tx: &mut Tx<'_>, job: &Job, why: &str) -> Result<()> {
     if !POWER.contains(&job.kind) || !change::is_current(tx.conn, job.linode_id, job)? {
         return Ok(());
     }
@@ -82,7 +78,7 @@ impl App {
         linode: LinodeId,
         kind: JobKind,
         config: Option<ConfigId>,
-    ) -> Result<JobId, AppError> {
+    ) -> Result<JobId> {
         let account = actor.require_account()?;
         let status = match kind {
             JobKind::Boot => LinodeStatus::Booting,
@@ -144,7 +140,7 @@ impl App {
     }
 
     /// Asks the Linode's host for the last lines of its console. Asked for twice while it is under way, it is one job.
-    pub fn read_console(&self, actor: &Actor, linode: LinodeId) -> Result<JobId, AppError> {
+    pub fn read_console(&self, actor: &Actor, linode: LinodeId) -> Result<JobId> {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {

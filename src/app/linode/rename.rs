@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::shared::own_linode;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
@@ -15,12 +15,7 @@ use crate::store::wake::Wake;
 
 impl App {
     /// Gives a Linode another label, by which its account knows it. Anything may be going on with it meanwhile.
-    pub fn rename_linode(
-        &self,
-        actor: &Actor,
-        id: LinodeId,
-        label: &Label,
-    ) -> Result<(), AppError> {
+    pub fn rename_linode(&self, actor: &Actor, id: LinodeId, label: &Label) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             // One at a time of an account, so that the label which the trail says it had is the one it had.
@@ -39,12 +34,7 @@ impl App {
     }
 
     /// Linodes of an account with the same name are never both down for a move. Empty: it stands alone.
-    pub fn set_never_both(
-        &self,
-        actor: &Actor,
-        id: LinodeId,
-        name: &GroupName,
-    ) -> Result<(), AppError> {
+    pub fn set_never_both(&self, actor: &Actor, id: LinodeId, name: &GroupName) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             // Of a stop and this one is first.
@@ -66,7 +56,7 @@ impl App {
         linode: LinodeId,
         id: DiskId,
         label: &Label,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             let linode = own_linode(tx.conn, account, linode)?;
@@ -97,7 +87,7 @@ impl App {
         linode: LinodeId,
         id: IpId,
         name: &ReverseName,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             let linode = own_linode(tx.conn, account, linode)?;

@@ -3,7 +3,7 @@
 use super::kinds::{Chosen, LinodeMail, UserMail};
 use crate::app::App;
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::migration::check;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::linode::LinodeStatus;
@@ -35,6 +35,7 @@ fn facts_for(app: &App, user: &User) -> Facts {
         base_url: app.settings.base_url.clone(),
         programme: app.settings.programme_name.clone(),
         member: user.name.clone(),
+        only_staff: user.account_id.is_none(),
         ..Facts::default()
     }
 }
@@ -55,7 +56,7 @@ pub fn post(
     kind: MailKind,
     (to, facts): (&str, &Facts),
     extra: Extra<'_>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let can_be_muted = domain::mail::group(kind).is_some();
     if can_be_muted && store::account::mail_choices::is_muted(tx.conn, to, kind)? {
         return Ok(());
@@ -81,7 +82,7 @@ pub fn post(
     Ok(())
 }
 
-fn rendered(kind: MailKind, facts: &Facts) -> Result<Rendered, AppError> {
+fn rendered(kind: MailKind, facts: &Facts) -> Result<Rendered> {
     mail::render(kind, facts).map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))
 }
 
@@ -114,7 +115,7 @@ fn calendar(tx: &Tx<'_>, user: &User, facts: &Facts, mail: LinodeMail<'_>) -> Op
 
 impl Tx<'_> {
     /// Posts a mail to one person.
-    pub(in crate::app) fn mail(&mut self, to: &User, mail: UserMail<'_>) -> Result<(), AppError> {
+    pub(in crate::app) fn mail(&mut self, to: &User, mail: UserMail<'_>) -> Result<()> {
         let facts = self.told(to, mail);
         let extra = Extra {
             stale_at: mail.stale_at(),
@@ -124,11 +125,7 @@ impl Tx<'_> {
     }
 
     /// As it would be posted now.
-    pub(in crate::app) fn rendered(
-        &self,
-        to: &User,
-        mail: UserMail<'_>,
-    ) -> Result<Rendered, AppError> {
+    pub(in crate::app) fn rendered(&self, to: &User, mail: UserMail<'_>) -> Result<Rendered> {
         rendered(mail.kind(), &self.told(to, mail))
     }
 
@@ -143,7 +140,10 @@ impl Tx<'_> {
         &mut self,
         linode: &Linode,
         mail: LinodeMail<'_>,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
+        if self.is_quiet {
+            return Ok(());
+        }
         let about = mail.migration();
         let (from_host, to_host) = match about {
             Some(of) => (
@@ -182,7 +182,7 @@ impl Tx<'_> {
 const ATTACHED: usize = 256 * 1024;
 
 /// Whose receipt goes with a mail, if it has one.
-fn attached(conn: &mut Db, mail: LinodeMail<'_>) -> Result<Option<MigrationId>, AppError> {
+fn attached(conn: &mut Db, mail: LinodeMail<'_>) -> Result<Option<MigrationId>> {
     let Some(of) = mail.receipt_of() else {
         return Ok(None);
     };
@@ -190,7 +190,7 @@ fn attached(conn: &mut Db, mail: LinodeMail<'_>) -> Result<Option<MigrationId>, 
     Ok(body.filter(|body| body.len() <= ATTACHED).map(|_| of))
 }
 
-fn host_name(conn: &mut Db, id: HostId) -> Result<String, AppError> {
+fn host_name(conn: &mut Db, id: HostId) -> Result<String> {
     Ok(store::host::host(conn, id)?
         .map(|host| host.name)
         .unwrap_or_default())
@@ -216,7 +216,7 @@ pub fn post_unscheduled(
     before: &Migration,
     reason: &str,
     stands: Option<Time>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let Some((linode, at)) =
         store::linode::linode(tx.conn, before.linode_id)?.zip(before.not_before)
     else {
@@ -238,7 +238,7 @@ pub fn post_move_off(
     row: &Migration,
     move_off: MoveOff,
     expected: &str,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let mail = LinodeMail::Evacuation {
         of: row,
         chosen: match row.not_before {
@@ -251,8 +251,8 @@ pub fn post_move_off(
     tx.mail_about(linode, mail)
 }
 
-/// Tells that staff have called such a move off. A time that has passed needs no calendar file.
-pub fn post_called_off(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
+/// Tells that staff have called a move off. A time that has passed needs no calendar file.
+pub fn post_called_off(tx: &mut Tx<'_>, before: &Migration) -> Result<()> {
     let Some(linode) = store::linode::linode(tx.conn, before.linode_id)? else {
         return Ok(());
     };
@@ -260,11 +260,21 @@ pub fn post_called_off(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppErr
         not_before: before.not_before.filter(|at| *at > tx.now),
         ..before.clone()
     };
-    let called_off = MoveOff {
-        called_off: true,
-        ..MoveOff::default()
+    if row.kind == MigrationKind::Evacuation {
+        let called_off = MoveOff {
+            called_off: true,
+            ..MoveOff::default()
+        };
+        return post_move_off(tx, &linode, &row, called_off, "");
+    }
+    let mail = LinodeMail::CalledOff {
+        of: &row,
+        chosen: match row.not_before {
+            Some(at) => Some(next_file(tx.conn, &row, at, true)?),
+            None => None,
+        },
     };
-    post_move_off(tx, &linode, &row, called_off, "")
+    tx.mail_about(&linode, mail)
 }
 
 /// From what the last moves took, if there are enough of them; else empty.
@@ -280,12 +290,7 @@ pub fn expected_downtime(recent: &[Migration]) -> String {
 }
 
 /// Takes the next number for a calendar file about this migration.
-fn next_file(
-    conn: &mut Db,
-    migration: &Migration,
-    at: Time,
-    cancelled: bool,
-) -> Result<Chosen, AppError> {
+fn next_file(conn: &mut Db, migration: &Migration, at: Time, cancelled: bool) -> Result<Chosen> {
     let sequence = migration.calendar_seq;
     let change = Change {
         calendar_seq: Some(sequence.saturating_add(1)),
@@ -300,7 +305,7 @@ fn next_file(
 }
 
 /// The mail that a transition of a migration asks for.
-pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Result<(), AppError> {
+pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Result<()> {
     let Some(linode) = store::linode::linode(tx.conn, migration.linode_id)? else {
         return Ok(());
     };

@@ -1,9 +1,10 @@
 //! What each mail tells, besides the names of its reader, the Linode and the hosts: nothing that its template needs can be
 //! left out.
 
+use crate::domain::batch::BatchKind;
 use crate::domain::ids::{BugId, MigrationId};
 use crate::domain::mail::MailKind;
-use crate::domain::migration::MigrationKind;
+use crate::domain::migration::{MigrationKind, hold};
 use crate::domain::time::Time;
 use crate::mail::{AfterCheck, Board, Facts, MoveOff, ResetToken};
 use crate::store::migration::Migration;
@@ -45,6 +46,12 @@ pub enum LinodeMail<'a> {
         until: Time,
         why: &'a str,
     },
+    /// It was to be tried before it stops, and did not come up there. `why`: what became of the trial.
+    TriedFirst {
+        of: &'a Migration,
+        why: &'a str,
+        console: &'a str,
+    },
     /// `held`: quiet hours hold the chosen time until then.
     TimeReminder {
         of: &'a Migration,
@@ -63,6 +70,11 @@ pub enum LinodeMail<'a> {
         chosen: Option<Chosen>,
         move_off: MoveOff,
         expected: &'a str,
+    },
+    /// Staff have called it off, and say why.
+    CalledOff {
+        of: &'a Migration,
+        chosen: Option<Chosen>,
     },
     Started(&'a Migration),
     Finished(&'a Migration),
@@ -102,9 +114,11 @@ impl<'a> LinodeMail<'a> {
             Self::OfferExpired(_) => MailKind::OfferExpired,
             Self::Scheduled { .. } => MailKind::Scheduled,
             Self::Late { .. } => MailKind::Late,
+            Self::TriedFirst { .. } => MailKind::TriedFirst,
             Self::TimeReminder { .. } => MailKind::TimeReminder,
             Self::Unscheduled { .. } => MailKind::Unscheduled,
             Self::Evacuation { .. } => MailKind::Evacuation,
+            Self::CalledOff { .. } => MailKind::CalledOff,
             Self::Started(_) => MailKind::Started,
             Self::Finished(_) => MailKind::Finished,
             Self::Failed { .. } => MailKind::Failed,
@@ -127,9 +141,11 @@ impl<'a> LinodeMail<'a> {
             | Self::OfferExpired(of)
             | Self::Scheduled { of, .. }
             | Self::Late { of, .. }
+            | Self::TriedFirst { of, .. }
             | Self::TimeReminder { of, .. }
             | Self::Unscheduled { of, .. }
             | Self::Evacuation { of, .. }
+            | Self::CalledOff { of, .. }
             | Self::Started(of)
             | Self::Finished(of)
             | Self::Failed { of, .. }
@@ -143,7 +159,9 @@ impl<'a> LinodeMail<'a> {
     /// What its calendar file says, if it has one.
     pub(super) fn chosen(self) -> Option<Chosen> {
         match self {
-            Self::Scheduled { chosen, .. } | Self::Evacuation { chosen, .. } => chosen,
+            Self::Scheduled { chosen, .. }
+            | Self::Evacuation { chosen, .. }
+            | Self::CalledOff { chosen, .. } => chosen,
             Self::Unscheduled { chosen, .. } => Some(chosen),
             _ => None,
         }
@@ -193,6 +211,18 @@ impl<'a> LinodeMail<'a> {
                 facts.when = words(of.not_before);
                 facts.until = shown(until);
             }
+            Self::TriedFirst { of, why, console } => {
+                why.clone_into(&mut facts.reason);
+                console.clone_into(&mut facts.checks.console);
+                facts.when = words(of.not_before.filter(|at| *at > now));
+                facts.move_off.is = of.kind == MigrationKind::Evacuation;
+                facts.until = if facts.move_off.is {
+                    shown(of.expires_at)
+                } else {
+                    let until = |at| hold::may_stop_until(at, of.patience_s);
+                    words(of.not_before.map(until))
+                };
+            }
             Self::TimeReminder { of, held } => {
                 facts.when = words(held.or(of.not_before));
                 facts.is_held = held.is_some();
@@ -219,6 +249,10 @@ impl<'a> LinodeMail<'a> {
                 if !expected.is_empty() {
                     expected.clone_into(&mut facts.downtime);
                 }
+            }
+            Self::CalledOff { of, .. } => {
+                facts.reason.clone_from(&of.reason);
+                facts.when = words(of.not_before);
             }
             Self::Finished(of) => {
                 facts.when = shown(now);
@@ -275,6 +309,14 @@ pub enum UserMail<'a> {
     TokenMade {
         token: &'a str,
     },
+    /// `role`: with what it is for.
+    RoleChanged {
+        role: &'a str,
+    },
+    /// `what` happened to it: a sentence.
+    SecondFactor {
+        what: &'a str,
+    },
     /// `lines`: the things one by one, if there are several.
     StaffNeeded {
         title: &'a str,
@@ -304,6 +346,15 @@ pub enum UserMail<'a> {
         path: &'a str,
         answer: &'a str,
     },
+    /// Staff have decided many registrations of their account. `linodes`: their labels, a line each.
+    Batch {
+        kind: BatchKind,
+        count: usize,
+        linodes: &'a str,
+        reason: &'a str,
+        /// When staff move them.
+        at: Option<Time>,
+    },
 }
 
 impl UserMail<'_> {
@@ -312,11 +363,14 @@ impl UserMail<'_> {
             Self::PasswordReset { .. } => MailKind::PasswordReset,
             Self::PasswordChanged => MailKind::PasswordChanged,
             Self::TokenMade { .. } => MailKind::TokenMade,
+            Self::RoleChanged { .. } => MailKind::RoleChanged,
+            Self::SecondFactor { .. } => MailKind::SecondFactor,
             Self::StaffNeeded { .. } => MailKind::StaffNeeded,
             Self::BugOpened { .. } => MailKind::BugOpened,
             Self::BugReply { .. } => MailKind::BugReply,
             Self::BugState { .. } => MailKind::BugState,
             Self::QuestionAnswered { .. } => MailKind::QuestionAnswered,
+            Self::Batch { .. } => MailKind::Batch,
         }
     }
 
@@ -349,9 +403,11 @@ impl UserMail<'_> {
                 facts.when = shown(now);
                 return;
             }
-            Self::TokenMade { token } => {
+            Self::TokenMade { token: words }
+            | Self::RoleChanged { role: words }
+            | Self::SecondFactor { what: words } => {
                 facts.when = shown(now);
-                (Board::default(), token)
+                (Board::default(), words)
             }
             Self::StaffNeeded { title, path, lines } | Self::BugOpened { title, path, lines } => {
                 (board(title, path), lines)
@@ -375,6 +431,36 @@ impl UserMail<'_> {
                 path,
                 answer,
             } => (board(question, path), answer),
+            Self::Batch {
+                kind,
+                count,
+                linodes,
+                reason,
+                at,
+            } => {
+                let title = match kind {
+                    BatchKind::Approve => format!("{count} of your Linodes are approved"),
+                    BatchKind::Decline => format!("{count} registrations are declined"),
+                    BatchKind::Configure => format!("{count} of your Linodes can migrate"),
+                    BatchKind::Graduate => {
+                        format!("{count} of your Linodes can move to a production host")
+                    }
+                    BatchKind::Evacuate => {
+                        format!("We move {count} of your Linodes to other hosts")
+                    }
+                    // Nobody is told of it.
+                    BatchKind::Retry => String::new(),
+                };
+                linodes.clone_into(&mut facts.linodes);
+                facts.when = at.map(&shown).unwrap_or_default();
+                facts.move_off.many = kind == BatchKind::Evacuate;
+                let path = if facts.move_off.many {
+                    "/members/"
+                } else {
+                    "/members/xenbeta"
+                };
+                (board(&title, path), reason)
+            }
         };
         facts.board = about;
         words.clone_into(&mut facts.reason);

@@ -4,7 +4,7 @@
 use super::kinds::LinodeMail;
 use crate::app::App;
 use crate::app::context::PORTAL;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{BEFORE_THE_STOP, MigrationState};
@@ -17,7 +17,7 @@ use crate::store::migration::Migration;
 
 impl App {
     /// Sends what is due; says how many.
-    pub(in crate::app) fn remind(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn remind(&self) -> Result<usize> {
         let now = self.now();
         let due = self
             .db
@@ -34,7 +34,7 @@ impl App {
         Ok(done)
     }
 
-    fn remind_of(&self, id: MigrationId, now: Time) -> Result<bool, AppError> {
+    fn remind_of(&self, id: MigrationId, now: Time) -> Result<bool> {
         let found = self.db.read(|conn| store::migration::migration(conn, id))?;
         let Some(row) = found
             .as_ref()

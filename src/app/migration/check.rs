@@ -4,7 +4,7 @@
 use super::event_details::EventDetails;
 use super::guard::{closed_to_members, no_way_back};
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::check::{answer_to, askable, note};
 use crate::app::mail::kinds::LinodeMail;
 use crate::app::ownership::change::is_current;
@@ -12,7 +12,7 @@ use crate::domain::ids::MigrationId;
 use crate::domain::job::JobKind;
 use crate::domain::linode::check::{CheckState, Verdict, again_s, kept, verdict};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
-use crate::domain::text::last_lines;
+use crate::domain::text::{CONSOLE_LINES, last_lines};
 use crate::mail::AfterCheck;
 use crate::store;
 use crate::store::db::wake_on_commit;
@@ -32,7 +32,7 @@ pub(in crate::app) fn found_at_home(
     tx: &mut Tx<'_>,
     row: &Migration,
     answers: &[CheckAnswer],
-) -> Result<(), AppError> {
+) -> Result<()> {
     if row.kind == MigrationKind::Return {
         return Ok(());
     }
@@ -60,7 +60,7 @@ pub(in crate::app) fn found_at_home(
 }
 
 /// It is at its destination: from now on its checks are asked there.
-pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
+pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<()> {
     let run = store::migration::check::run(tx.conn, id)?;
     if run.is_none_or(|run| run.state != CheckState::Waiting) {
         return Ok(());
@@ -99,13 +99,13 @@ pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
 }
 
 /// It leaves the state in which it is asked: whoever ended that does not wait for the checks.
-pub(super) fn end(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
+pub(super) fn end(tx: &mut Tx<'_>, id: MigrationId) -> Result<()> {
     let why = "The move was confirmed, taken back or lost before they had passed.";
     no_more(tx, id, why)
 }
 
 /// The way back is over, however: what was to be at its end is no more.
-pub(super) fn is_over(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
+pub(super) fn is_over(tx: &mut Tx<'_>, id: MigrationId) -> Result<()> {
     let change = RunChange {
         comes_up: Some(false),
         ..RunChange::default()
@@ -113,7 +113,7 @@ pub(super) fn is_over(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> 
     Ok(store::migration::check::change(tx.conn, id, &change)?)
 }
 
-fn no_more(tx: &mut Tx<'_>, id: MigrationId, why: &str) -> Result<(), AppError> {
+fn no_more(tx: &mut Tx<'_>, id: MigrationId, why: &str) -> Result<()> {
     let run = store::migration::check::run(tx.conn, id)?;
     if run.is_some_and(|run| run.state == CheckState::Asking) {
         store::migration::check::change(tx.conn, id, &without(why))?;
@@ -130,7 +130,7 @@ fn without(why: &str) -> RunChange {
 }
 
 /// Of a Linode whose moves these are: does somebody wait for it to answer, or is it to run at home?
-pub(in crate::app) fn is_awaited(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<bool, AppError> {
+pub(in crate::app) fn is_awaited(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<bool> {
     for row in moves {
         let run = store::migration::check::run(tx.conn, row.id)?;
         if run.is_some_and(|run| run.state == CheckState::Asking || run.comes_up) {
@@ -142,7 +142,7 @@ pub(in crate::app) fn is_awaited(tx: &mut Tx<'_>, moves: &[Migration]) -> Result
 
 /// Its member shuts it down: that it does not answer then is no failure, and at home it is to be off, too. `moves`: the
 /// Linode's, locked.
-pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<(), AppError> {
+pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<()> {
     for row in moves {
         no_more(tx, row.id, "It was shut down before they had passed.")?;
         is_over(tx, row.id)?;
@@ -151,10 +151,7 @@ pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<
 }
 
 /// Is it to run at the end of this way back, whatever became of it where it was? `None`: as it is found.
-pub(in crate::app) fn comes_up(
-    tx: &mut Tx<'_>,
-    back: &Migration,
-) -> Result<Option<bool>, AppError> {
+pub(in crate::app) fn comes_up(tx: &mut Tx<'_>, back: &Migration) -> Result<Option<bool>> {
     let Some(parent) = back.parent_id else {
         return Ok(None);
     };
@@ -162,13 +159,13 @@ pub(in crate::app) fn comes_up(
     Ok(run.filter(|run| run.comes_up).map(|_| true))
 }
 
-fn not_asked(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError> {
+fn not_asked(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<()> {
     store::migration::check::change(tx.conn, row.id, &without(why))?;
     tx.log(row, why)
 }
 
 /// The move whose question this job is, if its answer is still waited for.
-fn asked_for(tx: &mut Tx<'_>, job: &Job) -> Result<Option<(Migration, CheckRun)>, AppError> {
+fn asked_for(tx: &mut Tx<'_>, job: &Job) -> Result<Option<(Migration, CheckRun)>> {
     let Some(id) = job.migration_id.filter(|_| job.kind == JobKind::Check) else {
         return Ok(None);
     };
@@ -194,7 +191,7 @@ pub(in crate::app) fn hear(
     tx: &mut Tx<'_>,
     job: &Job,
     answers: &[CheckAnswer],
-) -> Result<Option<Heard>, AppError> {
+) -> Result<Option<Heard>> {
     let Some((row, run)) = asked_for(tx, job)? else {
         return Ok(None);
     };
@@ -245,7 +242,7 @@ pub(in crate::app) fn follow(
     tx: &mut Tx<'_>,
     heard: &Heard,
     (answers, console): (&[CheckAnswer], &str),
-) -> Result<(), AppError> {
+) -> Result<()> {
     let row = &heard.row;
     note(tx, row.linode_id, answers)?;
     wake_on_commit(tx.conn, Wake::Migration(row.id))?;
@@ -266,14 +263,14 @@ pub(in crate::app) fn follow(
 const COULD_NOT: &str = "Its host could not ask its checks.";
 
 /// The job of the question has ended without a word on it: its host never came to it, or it fits the Linode no more.
-pub(in crate::app) fn lapsed(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
+pub(in crate::app) fn lapsed(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
     match asked_for(tx, job)? {
         Some((row, _)) => could_not(tx, &row, COULD_NOT),
         None => Ok(()),
     }
 }
 
-fn passed(tx: &mut Tx<'_>, row: &Migration) -> Result<(), AppError> {
+fn passed(tx: &mut Tx<'_>, row: &Migration) -> Result<()> {
     let change = RunChange {
         state: Some(CheckState::Passed),
         ..RunChange::default()
@@ -295,16 +292,16 @@ fn open_lines(all: &[CheckedRow]) -> String {
 }
 
 /// Nothing is known against the Linode, so it stays: its member is asked to look.
-fn could_not(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError> {
+fn could_not(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<()> {
     not_asked(tx, row, why)?;
     let all = store::migration::check::answers(tx.conn, row.id)?;
     let each: Vec<String> = all.iter().map(|it| it.check().words()).collect();
     tell(tx, row, &each.join("\n"), ("", AfterCheck::NotAsked))
 }
 
-fn failed(tx: &mut Tx<'_>, heard: &Heard, console: &str) -> Result<(), AppError> {
+fn failed(tx: &mut Tx<'_>, heard: &Heard, console: &str) -> Result<()> {
     let (row, run) = (&heard.row, &heard.run);
-    let console = last_lines(console, CONSOLE_MOST);
+    let console = last_lines(console, CONSOLE_LINES, CONSOLE_MOST);
     let change = RunChange {
         state: Some(CheckState::Failed),
         console: Some(console.clone()),
@@ -337,7 +334,7 @@ fn failed(tx: &mut Tx<'_>, heard: &Heard, console: &str) -> Result<(), AppError>
 }
 
 /// Begins the way back; gives back what keeps it, if something does.
-fn go_home(tx: &mut Tx<'_>, row: &Migration) -> Result<Option<String>, AppError> {
+fn go_home(tx: &mut Tx<'_>, row: &Migration) -> Result<Option<String>> {
     let source = store::host::host(tx.conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
     let watched_s = store::ownership::memory::get(tx.conn)?.watched_s;
     let why = if let Some(why) = closed_to_members(row, &source) {
@@ -361,7 +358,7 @@ fn tell(
     row: &Migration,
     said: &str,
     (console, then): (&str, AfterCheck<'_>),
-) -> Result<(), AppError> {
+) -> Result<()> {
     let linode = store::linode::linode(tx.conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     tx.mail_about(
         &linode,
@@ -375,6 +372,6 @@ fn tell(
 }
 
 /// Why it went home by itself: what did not answer.
-pub(in crate::app) fn why_home(tx: &mut Tx<'_>, of: MigrationId) -> Result<String, AppError> {
+pub(in crate::app) fn why_home(tx: &mut Tx<'_>, of: MigrationId) -> Result<String> {
     Ok(open_lines(&store::migration::check::answers(tx.conn, of)?))
 }

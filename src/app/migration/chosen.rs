@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use super::schedule;
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::compose;
 use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
@@ -22,7 +22,7 @@ use crate::store::migration::{Change, Migration};
 const LOCAL: &str = "%Y-%m-%dT%H:%M:%S%.f";
 
 /// Notes what the member's clock shows at the time that they chose.
-pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result<(), AppError> {
+pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result<()> {
     let (Some(at), Some(user)) = (at, tx.who.user) else {
         return Ok(());
     };
@@ -40,7 +40,7 @@ pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result
 
 impl App {
     /// Moves the times that were chosen by an older list of zones to where the members' clocks will show what they chose.
-    pub(in crate::app) fn keep_chosen_times(&self) -> Result<(), AppError> {
+    pub(in crate::app) fn keep_chosen_times(&self) -> Result<()> {
         let older = |conn: &mut _| chosen::older_than(conn, zone::version(), BATCH);
         for row in self.db.read(older)? {
             let id = row.migration_id;
@@ -52,7 +52,7 @@ impl App {
     }
 }
 
-fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<(), AppError> {
+fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<()> {
     let id = chosen.migration_id;
     let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let waits = BEFORE_THE_STOP.contains(&row.state)
@@ -78,13 +78,13 @@ fn moment(chosen: &ChosenTime) -> Option<Time> {
     Some(Time::new(at))
 }
 
-fn shift(tx: &mut Tx<'_>, row: &Migration, at: Time) -> Result<(), AppError> {
+fn shift(tx: &mut Tx<'_>, row: &Migration, at: Time) -> Result<()> {
     let change = Change {
         not_before: Some(Some(at)),
         begin_at: Some(schedule::begins(
             tx.conn,
             (row.linode_id, schedule::hosts(row)),
-            Some(at),
+            (Some(at), row.try_first_since.is_some()),
         )?),
         remind_at: Some(time_reminder(at, tx.now)),
         ..Change::default()

@@ -6,7 +6,7 @@ use super::event_details::EventDetails;
 use super::guard::{may_be_kept, one_live};
 use super::log_text::words;
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::profile;
 use crate::app::mail::compose;
 use crate::app::ownership::{change, guard};
@@ -36,7 +36,7 @@ pub enum Applied {
 
 impl Applied {
     /// For an event that somebody asked for: a refusal is theirs to read.
-    pub fn done(self) -> Result<Migration, AppError> {
+    pub fn done(self) -> Result<Migration> {
         self.taken()
             .map_err(|refused| AppError::conflict(sentence(refused)))
     }
@@ -66,7 +66,7 @@ fn sentence(refused: Refused) -> String {
 
 impl Tx<'_> {
     /// A line in a migration's log.
-    pub(in crate::app) fn log(&mut self, of: &Migration, message: &str) -> Result<(), AppError> {
+    pub(in crate::app) fn log(&mut self, of: &Migration, message: &str) -> Result<()> {
         let at = (of.state, of.step);
         Ok(store::migration::insert_event(
             self.conn, of.id, self.now, at, message,
@@ -79,7 +79,7 @@ impl Tx<'_> {
         id: MigrationId,
         event: Event,
         details: &EventDetails,
-    ) -> Result<Applied, AppError> {
+    ) -> Result<Applied> {
         if event == Event::Confirm {
             // It may end the registration, whose row comes before the migration's.
             let seen = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
@@ -138,7 +138,7 @@ fn stamp(
     before: &Migration,
     transition: &machine::Transition,
     change: &mut Change,
-) -> Result<(), AppError> {
+) -> Result<()> {
     use MigrationState as State;
     let now = tx.now;
     let entered = transition.state != before.state;
@@ -161,6 +161,8 @@ fn stamp(
                 change.cancel_asked = Some(false);
                 change.failure = Some(String::new());
                 change.failure_detail = Some(String::new());
+                // As it is there now.
+                change.try_first_since = before.try_first_since.map(|_| Some(now));
             }
         }
         State::Preparing if entered => change.started_at = Some(now),
@@ -206,7 +208,7 @@ pub(in crate::app) struct Work<'a, 't> {
 }
 
 impl Work<'_, '_> {
-    fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<(), AppError> {
+    fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<()> {
         // Read anew each time: an effect may have changed what the next one needs (the epoch above all).
         let row = store::migration::migration(self.tx.conn, id)?.ok_or(AppError::NotFound)?;
         match effect {
@@ -236,7 +238,7 @@ impl Work<'_, '_> {
         }
     }
 
-    fn linode(&mut self, row: &Migration) -> Result<Linode, AppError> {
+    fn linode(&mut self, row: &Migration) -> Result<Linode> {
         store::linode::linode(self.tx.conn, row.linode_id)?.ok_or(AppError::NotFound)
     }
 
@@ -245,7 +247,7 @@ impl Work<'_, '_> {
         row: &Migration,
         kind: JobKind,
         (host, epoch): (HostId, i64),
-    ) -> Result<Option<JobId>, AppError> {
+    ) -> Result<Option<JobId>> {
         // Nobody will ever ask for it.
         let gone = store::host::host(self.tx.conn, host)?
             .is_none_or(|it| it.state == HostState::Quarantined);
@@ -266,7 +268,7 @@ impl Work<'_, '_> {
         Ok(Some(store::job::enqueue(self.tx.conn, &new)?))
     }
 
-    fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
+    fn run_step(&mut self, row: &Migration, step: Step) -> Result<()> {
         let Some((kind, side)) = step.job() else {
             return Ok(());
         };
@@ -283,7 +285,7 @@ impl Work<'_, '_> {
     }
 
     /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.
-    fn stop_jobs(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn stop_jobs(&mut self, row: &Migration) -> Result<()> {
         store::migration::note(
             self.tx.conn,
             row.id,
@@ -305,7 +307,7 @@ impl Work<'_, '_> {
     }
 
     /// The one moment at which the Linode changes hands.
-    fn commit(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn commit(&mut self, row: &Migration) -> Result<()> {
         if !digests_agree(self.tx.conn, row)? {
             return Err(AppError::Fault(format!(
                 "migration {}: commit without equal digests",
@@ -324,7 +326,7 @@ impl Work<'_, '_> {
         self.translate(row)
     }
 
-    fn hand_over(&mut self, linode: LinodeId, change: (Row, Row)) -> Result<(), AppError> {
+    fn hand_over(&mut self, linode: LinodeId, change: (Row, Row)) -> Result<()> {
         if change::hand_over(self.tx, linode, change)? {
             return Ok(());
         }
@@ -335,7 +337,7 @@ impl Work<'_, '_> {
     }
 
     /// The config profiles become what they are at the destination.
-    fn translate(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn translate(&mut self, row: &Migration) -> Result<()> {
         let destination =
             store::host::host(self.tx.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
@@ -367,7 +369,7 @@ impl Work<'_, '_> {
     }
 
     /// Gives the source a new epoch, whether it still owns the Linode or the destination does.
-    fn grant_source(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn grant_source(&mut self, row: &Migration) -> Result<()> {
         let linode = self.linode(row)?;
         let only_unfetched = self.event == Event::RollBackUnfetched;
         let to = handover::take_back(linode.row(), row.source_host_id, only_unfetched).ok_or_else(
@@ -393,7 +395,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn restore_profiles(&mut self, row: &Migration) -> Result<()> {
         let before = profile::translation::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
             store::linode::profile::set_profile(self.tx.conn, id, &profile)?;
@@ -401,7 +403,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn begin_return(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn begin_return(&mut self, row: &Migration) -> Result<()> {
         let linode = self.linode(row)?;
         if linode.host_id != row.destination_host_id {
             return Err(AppError::conflict(
@@ -435,7 +437,7 @@ impl Work<'_, '_> {
         self.tx.log(&new, said)
     }
 
-    fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<(), AppError> {
+    fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<()> {
         let Some(parent) = row.parent_id else {
             return Ok(());
         };
@@ -451,7 +453,7 @@ impl Work<'_, '_> {
 }
 
 /// Have both agents reported every disk under this round's epoch, with equal sizes and roots?
-pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool> {
     let digests = store::migration::digests(conn, row.id)?;
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     Ok(disks.iter().all(|disk| {

@@ -2,7 +2,7 @@
 
 use super::{check, offer_again};
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::mail::compose;
 use crate::domain::audit::{Action, Object};
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -10,11 +10,7 @@ use crate::store::db::wake_on_commit;
 use crate::store::migration::Migration;
 use crate::store::wake::Wake;
 
-pub(super) fn entered(
-    tx: &mut Tx<'_>,
-    before: &Migration,
-    state: MigrationState,
-) -> Result<(), AppError> {
+pub(super) fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result<()> {
     if state == MigrationState::Cancelled {
         cancelled(tx, before)?;
     }
@@ -33,7 +29,7 @@ pub(super) fn entered(
 }
 
 /// Its member hears of what ends with it.
-fn cancelled(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
+fn cancelled(tx: &mut Tx<'_>, before: &Migration) -> Result<()> {
     // With the next offer all is told.
     if offer_again::make(tx, before)? {
         return Ok(());
@@ -44,6 +40,9 @@ fn cancelled(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
             MigrationState::Failed => Ok(()),
             _ => compose::post_called_off(tx, before),
         };
+    }
+    if !before.reason.is_empty() {
+        return compose::post_called_off(tx, before);
     }
     if before.not_before.is_some_and(|at| at > tx.now) {
         let why = "The whole migration was cancelled, and its offer has ended.";

@@ -1,10 +1,10 @@
 //! Who may see and do what with a migration, whatever is done.
 
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::liveness::SILENT_S;
 use crate::app::linode::profile::translation::{self, Untranslated};
-use crate::domain::account::UserRole;
+use crate::domain::account::Right;
 use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, MigrationId, UserId};
 use crate::domain::migration::{Event, MigrationKind};
@@ -17,18 +17,30 @@ use crate::store::host::Host;
 use crate::store::migration::Migration;
 
 /// The migration, if the actor may see it: theirs, or any for staff.
-pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration> {
     let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
-    let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
-    if theirs {
+    if is_theirs(actor, &row) || actor.may(Right::Read) {
         Ok(row)
     } else {
         Err(AppError::NotFound)
     }
 }
 
+/// As [`visible`], and theirs to change: staff need the right to.
+pub fn changeable(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration> {
+    let row = visible(conn, actor, id)?;
+    if !is_theirs(actor, &row) {
+        actor.require(Right::Moves)?;
+    }
+    Ok(row)
+}
+
+fn is_theirs(actor: &Actor, row: &Migration) -> bool {
+    actor.account == Some(row.account_id)
+}
+
 /// Checked when work is scheduled and again when it begins: the registration behind it still stands.
-pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<()> {
     if let Some(id) = row.registration_id
         && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
     {
@@ -45,11 +57,7 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
 }
 
 /// Can its two hosts do it now? A way back may come to a host that takes no others.
-pub(in crate::app) fn hosts_take_part(
-    conn: &mut Db,
-    now: Time,
-    row: &Migration,
-) -> Result<(), AppError> {
+pub(in crate::app) fn hosts_take_part(conn: &mut Db, now: Time, row: &Migration) -> Result<()> {
     let Some((host, why)) = store::host::room::shut(conn, now.plus_s(-SILENT_S), &row.link())?
     else {
         return Ok(());
@@ -61,18 +69,14 @@ pub(in crate::app) fn hosts_take_part(
 }
 
 /// Why work that was asked for does not begin.
-pub const UNASKED: &str = "Who asked for this has no access any more.";
+pub const UNASKED: &str = "Who asked for this may not do so any more.";
 
 /// May whoever asked for work on something of this account ask for it still? Looked at again at admission, when a job is
 /// claimed, and before anything is stopped. What the portal does of itself nobody asked for.
-pub fn may_still_ask(
-    conn: &mut Db,
-    by: Option<UserId>,
-    account: AccountId,
-) -> Result<bool, AppError> {
+pub fn may_still_ask(conn: &mut Db, by: Option<UserId>, account: AccountId) -> Result<bool> {
     let Some(by) = by else { return Ok(true) };
     let user = store::account::user(conn, by)?.filter(|user| !user.disabled);
-    Ok(user.is_some_and(|it| it.role == UserRole::Staff || it.account_id == Some(account)))
+    Ok(user.is_some_and(|it| it.may(Right::Moves) || it.account_id == Some(account)))
 }
 
 /// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
@@ -81,8 +85,8 @@ pub(in crate::app) fn may(
     actor: &Actor,
     row: &Migration,
     event: Event,
-) -> Result<(), AppError> {
-    let is_staff = actor.role == UserRole::Staff;
+) -> Result<()> {
+    let is_staff = actor.may(Right::Moves);
     let no = |why: &str| Err(AppError::conflict(why));
     match (event, row.kind) {
         (Event::Cancel | Event::Unschedule, MigrationKind::Evacuation) if !is_staff => no(
@@ -122,11 +126,7 @@ pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str>
 }
 
 /// Why the config profiles could not be what they have to be at `source`, where it came from.
-pub fn no_way_back(
-    conn: &mut Db,
-    row: &Migration,
-    source: &Host,
-) -> Result<Option<String>, AppError> {
+pub fn no_way_back(conn: &mut Db, row: &Migration, source: &Host) -> Result<Option<String>> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     match translation::after_way_back(conn, &linode, row, source.platform) {
         Ok(_) => Ok(None),
@@ -137,7 +137,7 @@ pub fn no_way_back(
     }
 }
 
-fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
+fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<()> {
     let heard = host
         .last_seen_at
         .is_some_and(|at| at >= now.plus_s(-SILENT_S));
@@ -164,7 +164,7 @@ pub(in crate::app) fn one_live(error: StoreError) -> AppError {
 }
 
 /// Can something of its member's own keep one that is in step from its stop?
-pub(in crate::app) fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+pub(in crate::app) fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     let is_grouped = !linode.never_both.is_empty() && row.kind != MigrationKind::Return;
     Ok(row.down_limit_s.is_some() || is_grouped)

@@ -1,22 +1,26 @@
 //! The reconciler's part in the time that a member chose: passes while a move holds, the order to stop when its moment has
 //! come and a stop is free, and the word to its member when it is late.
 
+use std::collections::BTreeMap;
+
 use super::event_details::EventDetails;
 use super::{offer_again, schedule};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::LinodeMail;
-use crate::app::trial;
+use crate::app::trial::{FOR_THE_LAST_PASS, begin_first};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::hold::{self, Lateness, Next};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
 use crate::domain::placement;
+use crate::domain::programme::move_times::Limits;
 use crate::domain::time::{Time, span};
-use crate::domain::trial::yields_to_pass;
+use crate::domain::trial::{self, First, yields_to_pass};
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
+use crate::store::migration::queue::Holds;
 use crate::store::migration::{Change, Migration};
 
 /// Moves that hold, or are late, and are looked at in one round; those that stop first come first.
@@ -29,11 +33,13 @@ struct Due {
     passes: Vec<MigrationId>,
     /// Trials that the last pass cannot wait for.
     trials: Vec<MigrationId>,
+    /// Moves that are to be tried before they stop.
+    firsts: Vec<MigrationId>,
 }
 
 impl App {
     /// Orders stops and passes; says how many. `by_time`: also those that wait for a time.
-    pub(in crate::app) fn look_after_holding(&self, by_time: bool) -> Result<usize, AppError> {
+    pub(in crate::app) fn look_after_holding(&self, by_time: bool) -> Result<usize> {
         let now = self.now();
         let due = self.db.read(|conn| due(conn, now, by_time))?;
         let mut done = 0;
@@ -44,8 +50,20 @@ impl App {
             }
         }
         for id in due.trials {
-            if let Err(error) = self.end_trial(id, trial::FOR_THE_LAST_PASS) {
+            if let Err(error) = self.end_trial(id, FOR_THE_LAST_PASS) {
                 tracing::error!(migration = %id, %error, "its trial could not be ended");
+            }
+        }
+        // Before passes, which wait for them.
+        for id in due.firsts {
+            match self.transact_at(now, PORTAL, |tx| begin_first(tx, id)) {
+                Ok(begun) => done += usize::from(begun),
+                Err(AppError::Conflict(why)) => {
+                    tracing::info!(migration = %id, why, "it is tried later")
+                }
+                Err(error) => {
+                    tracing::error!(migration = %id, %error, "it could not be tried first")
+                }
             }
         }
         for id in due.passes {
@@ -55,7 +73,7 @@ impl App {
     }
 
     /// Tells members whose time has come while their Linode was not in step, and gives up what they wanted no later.
-    pub(in crate::app) fn tell_late(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn tell_late(&self) -> Result<usize> {
         let now = self.now();
         let late = self
             .db
@@ -75,55 +93,85 @@ impl App {
     }
 }
 
-fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
+fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due> {
     let mut holding = store::migration::queue::holding(conn, MOST)?;
     holding.retain(|it| by_time || it.not_before.is_none());
     if holding.is_empty() {
         return Ok(Due::default());
     }
-    let (limits, _) = store::programme::move_times::limits(conn)?;
-    let tried = store::trial::open(conn)?;
-    let (mut stops, mut passes, mut trials) = (Vec::new(), Vec::new(), Vec::new());
+    let to_try: Vec<(MigrationId, Time)> = holding
+        .iter()
+        .filter_map(|it| Some((it.link.migration, it.try_first_since?)))
+        .collect();
+    let look = Look {
+        limits: store::programme::move_times::limits(conn)?.0,
+        tried: store::trial::open(conn)?,
+        firsts: store::trial::firsts(conn, &to_try)?,
+        now,
+        by_time,
+    };
+    let (mut due, mut stops) = (Due::default(), Vec::new());
     for it in &holding {
-        let first = limits.first_stop(it.not_before, it.is_bound, now);
-        match hold::next(it.in_step, first, now) {
-            // Before stops are given away: what is not stopped takes none from others.
-            Next::Stop if it.has_limit || it.has_group => {
-                let Some(row) = store::migration::migration(conn, it.link.migration)? else {
-                    continue;
-                };
-                match at_its_moment(conn, &row, now)? {
-                    AtItsMoment::Stops(_) => stops.push(it.link),
-                    _ if tried.contains(&it.link.migration) => {}
-                    // What a pass that is at work copies may bring it below its limit.
-                    _ if by_time && hold::is_worth_a_pass(it.in_step, now) => {
-                        passes.push(it.link.migration);
-                    }
-                    AtItsMoment::OverLimit(..) | AtItsMoment::WaitsFor(_) => {}
-                }
-            }
-            Next::Stop => stops.push(it.link),
-            Next::Pass if by_time && tried.contains(&it.link.migration) => {
-                let stop_in_s = first.map_or(0, |at| at.seconds_since(now));
-                trials.extend(
-                    yields_to_pass(it.in_step.pass_s, stop_in_s).then_some(it.link.migration),
-                );
-            }
-            Next::Pass if by_time => passes.push(it.link.migration),
-            Next::Pass | Next::Wait => {}
+        if look.at(conn, it, &mut due)? {
+            stops.push(it.link);
         }
     }
-    let stops = if stops.is_empty() {
-        Vec::new()
-    } else {
+    if !stops.is_empty() {
         let stopped = store::migration::queue::switching(conn)?;
-        placement::stops(&stops, &stopped, limits.stops_at_once)
-    };
-    Ok(Due {
-        stops,
-        passes,
-        trials,
-    })
+        due.stops = placement::stops(&stops, &stopped, look.limits.stops_at_once);
+    }
+    Ok(due)
+}
+
+/// What one round looks at the moves by.
+struct Look {
+    limits: Limits,
+    /// Those that have a trial.
+    tried: Vec<MigrationId>,
+    /// How those stand that are tried first.
+    firsts: BTreeMap<MigrationId, First>,
+    now: Time,
+    by_time: bool,
+}
+
+impl Look {
+    /// Notes what is due of one that holds; `true`: its stop, if one is free.
+    fn at(&self, conn: &mut Db, it: &Holds, due: &mut Due) -> Result<bool> {
+        let (id, first) = (it.link.migration, self.firsts.get(&it.link.migration));
+        if first == Some(&First::ToTry) && !it.in_step.in_pass {
+            due.firsts.push(id);
+        }
+        let is_tried = self.tried.contains(&id);
+        let stop = self.limits.first_stop(it.not_before, it.is_bound, self.now);
+        match hold::next(it.in_step, stop, self.now) {
+            // Before stops are given away: what is not stopped takes none from others.
+            Next::Stop if it.has_limit || it.has_group || first.is_some() => {
+                let Some(row) = store::migration::migration(conn, id)? else {
+                    return Ok(false);
+                };
+                let is_worth = hold::is_worth_a_pass(it.in_step, self.now);
+                match at_its_moment(conn, &row, self.now)? {
+                    AtItsMoment::Stops(_) => return Ok(true),
+                    _ if is_tried || !is_worth => {}
+                    AtItsMoment::CopiesFirst => due.passes.push(id),
+                    // What a pass that is at work copies may bring it below its limit.
+                    AtItsMoment::OverLimit(..)
+                    | AtItsMoment::WaitsFor(_)
+                    | AtItsMoment::Untried(_) => due.passes.extend(self.by_time.then_some(id)),
+                }
+            }
+            Next::Stop => return Ok(true),
+            Next::Pass if self.by_time && is_tried => {
+                // Nothing is stopped before it is over, if its member said so.
+                let stop_in_s = stop.map_or(0, |at| at.seconds_since(self.now));
+                let yields = first.is_none() && yields_to_pass(it.in_step.pass_s, stop_in_s);
+                due.trials.extend(yields.then_some(id));
+            }
+            Next::Pass => due.passes.extend(self.by_time.then_some(id)),
+            Next::Wait => {}
+        }
+        Ok(false)
+    }
 }
 
 /// How one stands whose moment to stop has come.
@@ -134,9 +182,13 @@ enum AtItsMoment {
     OverLimit(i32, Forecast),
     /// This one is down, or is being moved, and they are never both down.
     WaitsFor(String),
+    /// It is tried first, and has not come up there.
+    Untried(First),
+    /// It has, and what changed meanwhile is to be copied.
+    CopiesFirst,
 }
 
-fn at_its_moment(conn: &mut Db, row: &Migration, now: Time) -> Result<AtItsMoment, AppError> {
+fn at_its_moment(conn: &mut Db, row: &Migration, now: Time) -> Result<AtItsMoment> {
     // A host must be emptied in the end, and whoever takes the way back wants it now.
     let yields = match row.kind {
         MigrationKind::Evacuation => row.expires_at <= now,
@@ -147,6 +199,16 @@ fn at_its_moment(conn: &mut Db, row: &Migration, now: Time) -> Result<AtItsMomen
     {
         return Ok(AtItsMoment::WaitsFor(label));
     }
+    match store::trial::first(conn, row)?.filter(|_| !yields) {
+        Some(First::CameUp(at)) => {
+            let waits = |of| trial::copies_first(of, at, row.not_before, now);
+            if row.in_step().is_some_and(waits) {
+                return Ok(AtItsMoment::CopiesFirst);
+            }
+        }
+        Some(stands) => return Ok(AtItsMoment::Untried(stands)),
+        None => {}
+    }
     let forecast = store::migration::timing::forecast(conn, row, now)?;
     Ok(match row.over_limit(forecast) {
         Some((limit_s, forecast)) => AtItsMoment::OverLimit(limit_s, forecast),
@@ -155,7 +217,7 @@ fn at_its_moment(conn: &mut Db, row: &Migration, now: Time) -> Result<AtItsMomen
 }
 
 /// Orders the stop, if all that it stands on is so still.
-fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
+fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool> {
     // Two portals must not both give the last stop of a host away.
     lock_scheduler(tx.conn)?;
     let Some(row) = store::migration::locked(tx.conn, id)?.filter(|row| !row.cancel_asked) else {
@@ -183,7 +245,7 @@ fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
     Ok(tx.apply(id, Event::Stop, &given)?.is_done())
 }
 
-fn look_at_late(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
+fn look_at_late(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool> {
     store::programme::hold(tx.conn)?;
     let seen = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
     if let Some(registration) = seen.registration_id {
@@ -224,7 +286,7 @@ fn late_act(row: &Migration, now: Time) -> Option<LateAct> {
 }
 
 /// It is not in step at its time: its member hears of it at once, with the reason.
-fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError> {
+fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool> {
     let told = Change {
         late_told: Some(true),
         ..Change::default()
@@ -251,7 +313,7 @@ fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError>
 }
 
 /// What keeps one from stopping that is in step; empty if it is not.
-fn why_late(tx: &mut Tx<'_>, row: &Migration) -> Result<String, AppError> {
+fn why_late(tx: &mut Tx<'_>, row: &Migration) -> Result<String> {
     if row.state != MigrationState::Holding {
         return Ok(String::new());
     }
@@ -264,11 +326,21 @@ fn why_late(tx: &mut Tx<'_>, row: &Migration) -> Result<String, AppError> {
         AtItsMoment::WaitsFor(label) => {
             format!("{label}, which is never to be down together with it, is off or being moved")
         }
+        AtItsMoment::Untried(First::ToTry) => {
+            "it is to be tried on its new host first, and has not been yet".to_owned()
+        }
+        AtItsMoment::Untried(First::Failed) => {
+            "it was tried on its new host first, and did not come up there".to_owned()
+        }
+        AtItsMoment::Untried(First::AtWork | First::CameUp(_)) => {
+            "it is being tried on its new host first".to_owned()
+        }
+        AtItsMoment::CopiesFirst => "what changed while it was tried is being copied".to_owned(),
         AtItsMoment::Stops(_) => "its hosts are stopping others first".to_owned(),
     })
 }
 
-fn give_up(tx: &mut Tx<'_>, row: &Migration) -> Result<bool, AppError> {
+fn give_up(tx: &mut Tx<'_>, row: &Migration) -> Result<bool> {
     let why = offer_again::too_late(row);
     if row.state == MigrationState::Queued && row.started_at.is_none() {
         let stands = offer_again::stands(tx.conn, row, tx.now)?;

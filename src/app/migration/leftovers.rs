@@ -2,7 +2,7 @@
 //! what hosts report, and purged as any old copy is, on the owner's fresh proof.
 
 use crate::app::App;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::ownership::recovery::should_report;
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
@@ -16,7 +16,7 @@ use crate::store::migration::Migration;
 
 impl App {
     /// Says how many were found.
-    pub(in crate::app) fn find_leftovers(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn find_leftovers(&self) -> Result<usize> {
         let now = self.now();
         let hosts = self.db.read(|conn| {
             if store::ownership::memory::get(conn)?
@@ -62,7 +62,7 @@ fn purge(
     now: Time,
     host: HostId,
     (linode, sealed): (LinodeId, i64),
-) -> Result<bool, AppError> {
+) -> Result<bool> {
     store::linode::lock(conn, linode)?;
     let Some(row) = store::linode::linode(conn, linode)? else {
         return Ok(false);

@@ -1,6 +1,7 @@
 //! Migrations: offered, put off or begun, carried out step by step, taken back, tidied up.
 
 pub mod actions;
+pub mod call_off;
 pub(super) mod check;
 pub(super) mod chosen;
 pub(super) mod cleanup;

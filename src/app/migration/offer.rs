@@ -5,10 +5,11 @@ use super::event_details::EventDetails;
 use super::guard;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::liveness::asked_at;
 use crate::app::linode::profile;
 use crate::app::mail::kinds::LinodeMail;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
@@ -21,7 +22,7 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::host::room::Asked;
+use crate::store::host::room::RoomQuery;
 use crate::store::linode::Linode;
 use crate::store::migration::{Migration, NewMigration};
 
@@ -32,60 +33,69 @@ impl App {
         actor: &Actor,
         registration: RegistrationId,
         destination: Option<HostId>,
-    ) -> Result<Migration, AppError> {
-        actor.require_staff()?;
+    ) -> Result<Migration> {
+        actor.require(Right::Registrations)?;
         self.transact(actor.who(), |tx| {
-            store::programme::hold(tx.conn)?;
-            let registration =
-                store::registration::locked(tx.conn, registration)?.ok_or(AppError::NotFound)?;
-            if registration.state != RegistrationState::Approved {
-                return Err(AppError::conflict(format!(
-                    "The registration is {}, not approved.",
-                    registration.state
-                )));
-            }
-            let open = store::migration::locked_of_linode(tx.conn, registration.linode_id)?;
-            let linode = store::linode::linode(tx.conn, registration.linode_id)?
-                .ok_or(AppError::NotFound)?;
-            if let Some(standing) = standing(tx, (&open, registration.id), destination)? {
-                return Ok(standing);
-            }
-            let here = store::host::host(tx.conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-            let Some((kind, role)) = placement::next(here.standing()) else {
-                return Err(AppError::conflict(format!(
-                    "This Linode runs on a production host already, on {}.",
-                    here.name
-                )));
-            };
-            let programme = store::programme::get(tx.conn, tx.now)?;
-            crate::app::programme::allows(&programme, tx.now, Deed::Offer(kind))?;
-            open_way_back(&open, &linode)?;
-            let need = need(tx.conn, &linode, role)?;
-            if let Some(destination) = destination {
-                store::host::lock(tx.conn, destination)?;
-            }
-            let asked = Asked {
-                of: Some(linode.id),
-                ..asked_at(tx.now)
-            };
-            let rooms = store::host::room::rooms(tx.conn, asked)?;
-            let room = choose(&rooms, &need, destination)?;
-            if destination.is_none() {
-                // The proposal was made without the lock; with it, it must still hold.
-                store::host::lock(tx.conn, room.host)?;
-                let rooms = store::host::room::rooms(tx.conn, asked)?;
-                choose(&rooms, &need, Some(room.host))?;
-            }
-            check_kernels(tx.conn, &linode, room.host)?;
-            let new = Offer {
-                kind,
-                registration: registration.id,
-                to: room.host,
-                until: tx.now.plus_days(i64::from(programme.offer_days)),
-            };
-            make(tx, actor, &linode, new)
+            offer_one(tx, actor, registration, destination)
         })
     }
+}
+
+pub(in crate::app) fn offer_one(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    registration: RegistrationId,
+    destination: Option<HostId>,
+) -> Result<Migration> {
+    store::programme::hold(tx.conn)?;
+    let registration =
+        store::registration::locked(tx.conn, registration)?.ok_or(AppError::NotFound)?;
+    if registration.state != RegistrationState::Approved {
+        return Err(AppError::conflict(format!(
+            "The registration is {}, not approved.",
+            registration.state
+        )));
+    }
+    let open = store::migration::locked_of_linode(tx.conn, registration.linode_id)?;
+    let linode =
+        store::linode::linode(tx.conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
+    if let Some(standing) = standing(tx, (&open, registration.id), destination)? {
+        return Ok(standing);
+    }
+    let here = store::host::host(tx.conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let Some((kind, role)) = placement::next(here.standing()) else {
+        return Err(AppError::conflict(format!(
+            "This Linode runs on a production host already, on {}.",
+            here.name
+        )));
+    };
+    let programme = store::programme::get(tx.conn, tx.now)?;
+    crate::app::programme::allows(&programme, tx.now, Deed::Offer(kind))?;
+    open_way_back(&open, &linode)?;
+    let need = need(tx.conn, &linode, role)?;
+    if let Some(destination) = destination {
+        store::host::lock(tx.conn, destination)?;
+    }
+    let asked = RoomQuery {
+        of: Some(linode.id),
+        ..asked_at(tx.now)
+    };
+    let rooms = store::host::room::rooms(tx.conn, asked)?;
+    let room = choose(&rooms, &need, destination)?;
+    if destination.is_none() {
+        // The proposal was made without the lock; with it, it must still hold.
+        store::host::lock(tx.conn, room.host)?;
+        let rooms = store::host::room::rooms(tx.conn, asked)?;
+        choose(&rooms, &need, Some(room.host))?;
+    }
+    check_kernels(tx.conn, &linode, room.host)?;
+    let new = Offer {
+        kind,
+        registration: registration.id,
+        to: room.host,
+        until: tx.now.plus_days(i64::from(programme.offer_days)),
+    };
+    make(tx, actor, &linode, new)
 }
 
 /// The offer that stands for the registration, if it is of this destination; it must be of use still.
@@ -93,7 +103,7 @@ fn standing(
     tx: &mut Tx<'_>,
     (open, registration): (&[Migration], RegistrationId),
     destination: Option<HostId>,
-) -> Result<Option<Migration>, AppError> {
+) -> Result<Option<Migration>> {
     let standing = open.iter().find(|row| {
         row.registration_id == Some(registration) && row.state == MigrationState::Offered
     });
@@ -120,7 +130,7 @@ pub(in crate::app) fn make(
     actor: &Actor,
     linode: &Linode,
     offer: Offer,
-) -> Result<Migration, AppError> {
+) -> Result<Migration> {
     close_evacuations(tx, linode)?;
     let instead = "Staff made a new offer instead; what was copied is dropped.";
     replace_failed(tx, linode.id, instead)?;
@@ -158,7 +168,7 @@ pub(in crate::app) fn make(
 }
 
 /// What a Linode needs of a host.
-pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppError> {
+pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let disk_mb = store::linode::disk::disks_of(conn, linode.id)?
         .iter()
@@ -173,7 +183,7 @@ pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppE
     })
 }
 
-fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'a Room, AppError> {
+fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'a Room> {
     match host {
         Some(host) => {
             let room = rooms
@@ -203,7 +213,7 @@ pub(in crate::app) fn replace_failed(
     tx: &mut Tx<'_>,
     linode: LinodeId,
     message: &str,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let given = EventDetails::saying(message);
     for row in store::migration::locked_of_linode(tx.conn, linode)? {
         if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
@@ -219,11 +229,12 @@ pub(in crate::app) fn replace_failed(
 
 /// Confirms the evacuations whose way back gives way to a further move, as staff's word that nobody goes back there: left
 /// open, its window would end with the Linode elsewhere, and the disks it keeps would stay for ever.
-pub(in crate::app) fn close_evacuations(tx: &mut Tx<'_>, linode: &Linode) -> Result<(), AppError> {
+pub(in crate::app) fn close_evacuations(tx: &mut Tx<'_>, linode: &Linode) -> Result<()> {
     for row in store::migration::locked_of_linode(tx.conn, linode.id)? {
         if gives_way(&last(&row, linode)) {
             let given = EventDetails::default();
-            tx.apply(row.id, Event::Confirm, &given)?
+            tx.aloud()
+                .apply(row.id, Event::Confirm, &given)?
                 .taken()
                 .map_err(|refused| {
                     AppError::conflict(format!("Migration {}: {refused}.", row.id))
@@ -244,7 +255,7 @@ fn last(row: &Migration, linode: &Linode) -> Last {
 }
 
 /// All that is not over of the Linode, against [`migration::blocks_next`].
-pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<(), AppError> {
+pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<()> {
     match all.iter().find(|row| blocks_next(&last(row, linode))) {
         None => Ok(()),
         Some(row) => Err(AppError::conflict(format!(
@@ -254,7 +265,7 @@ pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Resul
     }
 }
 
-fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
+fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<()> {
     let there = store::host::host(conn, to)?.ok_or(AppError::NotFound)?;
     let offered = there.kernel_list()?;
     let pairs = profile::translation::translated(conn, linode, there.platform).map_err(|why| {

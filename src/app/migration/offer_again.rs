@@ -3,7 +3,7 @@
 
 use super::guard::one_live;
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::compose;
 use crate::app::programme::allows;
 use crate::domain::audit::{Action, Object};
@@ -24,14 +24,14 @@ pub fn stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, StoreEr
 }
 
 /// Can its offer stand again after a cancel?
-pub fn is_kept(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, AppError> {
+pub fn is_kept(conn: &mut Db, row: &Migration, now: Time) -> Result<bool> {
     let is_offer = matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation);
     Ok(is_offer && super::guard::still_permitted(conn, row).is_ok() && stands(conn, row, now)?)
 }
 
 /// The next offer in the place of one that was just cancelled, if it is to stand; its member hears of a time that is void.
 /// `false`: the offer has ended.
-pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, AppError> {
+pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool> {
     let row = store::migration::migration(tx.conn, before.id)?.ok_or(AppError::NotFound)?;
     if !row.offer_again || !is_kept(tx.conn, before, tx.now)? {
         return Ok(false);
@@ -63,6 +63,7 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, 
     let kept = Change {
         patience_s: Some(row.patience_s),
         down_limit_s: Some(row.down_limit_s),
+        try_first_since: Some(row.try_first_since),
         remind_at: Some(offer_reminder(row.expires_at, tx.now)),
         ..Change::default()
     };
@@ -74,7 +75,7 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, 
     let instead = format!("instead of migration {}", row.id);
     tx.audit(Action::Offer, Object::Migration(offer.id), ("", &instead))?;
     let why = match lateness(row.not_before, row.patience_s, tx.now) {
-        Lateness::Over => too_late(&row),
+        Lateness::Over => too_late(before),
         Lateness::InTime if row.not_before.is_some() => String::new(),
         Lateness::InTime | Lateness::Late(_) => return Ok(true),
     };
@@ -86,6 +87,9 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, 
 pub(in crate::app) fn too_late(row: &Migration) -> String {
     let why = match row.state {
         MigrationState::Queued => "There was no place to begin it in time.",
+        MigrationState::Holding if row.try_first_since.is_some() => {
+            "It was in step, and was to be tried on its new host before it stops: it could not be stopped in time."
+        }
         MigrationState::Holding if row.down_limit_s.is_some() => {
             "It was in step, and could not be stopped in time within the limit that you set for its downtime."
         }

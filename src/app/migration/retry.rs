@@ -3,7 +3,7 @@
 
 use super::guard::{hosts_take_part, still_permitted};
 use super::offer;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::liveness::asked_at;
 use crate::app::job::outcome::step_of;
 use crate::app::ownership::change;
@@ -16,12 +16,12 @@ use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::host::room::Asked;
+use crate::store::host::room::RoomQuery;
 use crate::store::migration::Migration;
 
 /// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
 /// machine, which knows a second press from a late one.
-pub(in crate::app) fn may(conn: &mut Db, now: Time, asked: &Migration) -> Result<(), AppError> {
+pub(in crate::app) fn may(conn: &mut Db, now: Time, asked: &Migration) -> Result<()> {
     if asked.kind == MigrationKind::Return {
         return Err(AppError::conflict(
             "Ask for the way back again on the migration it belongs to.",
@@ -49,7 +49,7 @@ pub(in crate::app) fn may(conn: &mut Db, now: Time, asked: &Migration) -> Result
 }
 
 /// Nothing came after it, and the Linode is where it starts from.
-fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<(), AppError> {
+fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()> {
     if let Some(other) = open
         .iter()
         .find(|other| other.id != row.id && is_live(other.state))
@@ -73,10 +73,10 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
 }
 
 /// Its place was given up when it failed: it takes it again, if nobody else has.
-fn has_room(conn: &mut Db, now: Time, row: &Migration) -> Result<(), AppError> {
+fn has_room(conn: &mut Db, now: Time, row: &Migration) -> Result<()> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     store::host::lock(conn, row.destination_host_id)?;
-    let asked = Asked {
+    let asked = RoomQuery {
         of: Some(linode.id),
         ..asked_at(now)
     };
@@ -101,7 +101,7 @@ fn has_room(conn: &mut Db, now: Time, row: &Migration) -> Result<(), AppError> {
 
 /// Refuses to revive a job that nobody waits for: it must be its migration's present step, or what is left to clean up
 /// while no other move of the Linode is under way; outside of migrations, its Linode must be where it was.
-pub(in crate::app) fn may_job(conn: &mut Db, id: JobId) -> Result<(), AppError> {
+pub(in crate::app) fn may_job(conn: &mut Db, id: JobId) -> Result<()> {
     let seen = store::job::job(conn, id)?.ok_or(AppError::NotFound)?;
     if let Some(of) = seen.migration_id {
         store::migration::locked(conn, of)?;

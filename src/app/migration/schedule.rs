@@ -6,16 +6,18 @@ use super::guard;
 use super::offer_again;
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::compose;
 use crate::domain::ids::{HostId, LinodeId, MigrationId, UserId};
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::{Event, MigrationKind, MigrationState, hold};
 use crate::domain::programme::move_times::{Limits, No, SLOT_S, Taken, offer_reminder};
 use crate::domain::time::Time;
+use crate::domain::trial;
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
 use crate::store::migration::{Change, Migration};
+use crate::wire::KNOWS_TRIALS;
 
 /// Times that a page proposes.
 const PROPOSED: usize = 4;
@@ -42,11 +44,13 @@ pub struct Choices {
     pub forecast: Option<Forecast>,
     /// The next full hours that are free and by which it will be in step.
     pub free: Vec<Time>,
+    /// The new host's agent knows trials, so it can be tried there first.
+    pub can_try_first: bool,
 }
 
 impl App {
     /// The times to choose from for a migration that is offered, or waits for its time.
-    pub fn move_choices(&self, row: &Migration) -> Result<Choices, AppError> {
+    pub fn move_choices(&self, row: &Migration) -> Result<Choices> {
         let now = self.now();
         self.db.read(|conn| {
             let (limits, _) = store::programme::move_times::limits(conn)?;
@@ -67,16 +71,17 @@ impl App {
                 },
                 free,
                 limits,
+                can_try_first: store::host::speaks(conn, row.destination_host_id, KNOWS_TRIALS)?,
             })
         })
     }
 
     /// Gives a chosen time up: the offer stands as before, if its time is not over; else the migration is cancelled.
     /// Doing so twice is doing so once.
-    pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+    pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration> {
         self.transact(actor.who(), |tx| {
             store::programme::hold(tx.conn)?;
-            let seen = guard::visible(tx.conn, actor, id)?;
+            let seen = guard::changeable(tx.conn, actor, id)?;
             if let Some(registration) = seen.registration_id {
                 store::registration::locked(tx.conn, registration)?;
             }
@@ -100,7 +105,7 @@ impl App {
 
     /// A move that waits in the queue, or for its time, and whose asker has no access any more: it does not begin. Its offer
     /// stands for others of the account, if its time is not over; else the move is cancelled.
-    pub(in crate::app) fn end_unasked(&self, id: MigrationId) -> Result<bool, AppError> {
+    pub(in crate::app) fn end_unasked(&self, id: MigrationId) -> Result<bool> {
         self.transact(PORTAL, |tx| {
             store::programme::hold(tx.conn)?;
             let seen = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -126,7 +131,7 @@ pub(in crate::app) fn give_up(
     row: &Migration,
     stands: bool,
     why: &str,
-) -> Result<Applied, AppError> {
+) -> Result<Applied> {
     let event = if stands {
         Event::Unschedule
     } else {
@@ -163,7 +168,7 @@ pub fn can_unschedule(row: &Migration, now: Time) -> bool {
 
 /// The limits, for a transaction that sets a time by them: of two that want the last place, the second sees the first's.
 /// Call it before any row is locked, as the scheduler does.
-pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError> {
+pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits> {
     let (limits, _) = store::programme::move_times::limits(conn)?;
     if at.is_some() {
         lock_scheduler(conn)?;
@@ -172,12 +177,7 @@ pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError
 }
 
 /// May this member's Linode stop then? The error says when it may.
-pub fn may_stop_at(
-    tx: &mut Tx<'_>,
-    row: &Migration,
-    limits: &Limits,
-    at: Time,
-) -> Result<(), AppError> {
+pub fn may_stop_at(tx: &mut Tx<'_>, row: &Migration, limits: &Limits, at: Time) -> Result<()> {
     let (conn, user) = (&mut *tx.conn, tx.who.user);
     if at > row.expires_at {
         if row.kind == MigrationKind::Evacuation {
@@ -207,18 +207,26 @@ pub fn may_stop_at(
     Err(AppError::invalid("at", format!("{why} {next}")))
 }
 
-/// When copying a Linode begins for a stop at this time; `None`: as soon as there is a place.
+/// When copying a Linode begins for a stop at this time, so that it can be tried before, if it is to be; `None`: as soon as
+/// there is a place.
 pub(in crate::app) fn begins(
     conn: &mut Db,
     (linode, hosts): (LinodeId, [HostId; 2]),
-    stop: Option<Time>,
-) -> Result<Option<Time>, AppError> {
+    (stop, is_tried): (Option<Time>, bool),
+) -> Result<Option<Time>> {
     let Some(stop) = stop else { return Ok(None) };
-    Ok(Some(hold::begins(stop, copy_s(conn, linode, hosts)?)))
+    let copy_s = copy_s(conn, linode, hosts)?;
+    let trial_s = if is_tried {
+        let there = store::host::host(conn, hosts[1])?;
+        trial::takes_s(copy_s, there.is_some_and(|it| it.tells_changes))
+    } else {
+        0
+    };
+    Ok(Some(hold::begins(stop.plus_s(-trial_s), copy_s)))
 }
 
 /// What copying it will take, in seconds.
-fn copy_s(conn: &mut Db, linode: LinodeId, between: [HostId; 2]) -> Result<i64, AppError> {
+fn copy_s(conn: &mut Db, linode: LinodeId, between: [HostId; 2]) -> Result<i64> {
     let disks = store::linode::disk::disks_of(conn, linode)?;
     let mb: i64 = disks.iter().map(|disk| disk.size_mb).sum();
     let rate = store::migration::queue::copy_rate(conn, between)?;
@@ -226,11 +234,7 @@ fn copy_s(conn: &mut Db, linode: LinodeId, between: [HostId; 2]) -> Result<i64, 
 }
 
 /// Ends a sentence's paragraph without a full stop, as the words beside a field do.
-fn next_words(
-    conn: &mut Db,
-    reader: Option<UserId>,
-    next: Option<Time>,
-) -> Result<String, AppError> {
+fn next_words(conn: &mut Db, reader: Option<UserId>, next: Option<Time>) -> Result<String> {
     let zone = zone_of(conn, reader)?;
     Ok(match next {
         Some(next) => format!("The next free time is {}", compose::moment(next, &zone)),
@@ -238,7 +242,7 @@ fn next_words(
     })
 }
 
-fn zone_of(conn: &mut Db, user: Option<UserId>) -> Result<String, AppError> {
+fn zone_of(conn: &mut Db, user: Option<UserId>) -> Result<String> {
     let user = match user {
         Some(id) => store::account::user(conn, id)?,
         None => None,
@@ -251,7 +255,7 @@ pub(in crate::app) fn hosts(row: &Migration) -> [HostId; 2] {
 }
 
 /// What is taken in these hours.
-fn taken(conn: &mut Db, row: &Migration, (from, until): (Time, Time)) -> Result<Taken, AppError> {
+fn taken(conn: &mut Db, row: &Migration, (from, until): (Time, Time)) -> Result<Taken> {
     let into_hour = |at: Time| at.utc().timestamp().rem_euclid(HOUR_S);
     let whole = (
         from.plus_s(-into_hour(from)),

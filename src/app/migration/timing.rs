@@ -2,7 +2,7 @@
 
 use super::reported::millis;
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::migration::forecast::Part;
 use crate::store;
 use crate::store::job::Job;
@@ -12,7 +12,7 @@ use crate::wire::Report;
 /// What is beyond a day is no time that anything took.
 const MOST_S: f64 = 86_400.0;
 
-pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Result<(), AppError> {
+pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Result<()> {
     let (stopped, copied, started) = match report {
         Report::Sealed {
             stopped_after_s, ..
@@ -52,12 +52,7 @@ pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Resul
     Ok(())
 }
 
-fn put(
-    tx: &mut Tx<'_>,
-    job: &Job,
-    report: &Report,
-    (part, ms): (Part, i64),
-) -> Result<(), AppError> {
+fn put(tx: &mut Tx<'_>, job: &Job, report: &Report, (part, ms): (Part, i64)) -> Result<()> {
     let Some(linode) = store::linode::linode(tx.conn, job.linode_id)? else {
         return Ok(());
     };

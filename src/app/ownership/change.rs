@@ -2,7 +2,7 @@
 //! revision and its line in the audit trail.
 
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::{Row, handover};
@@ -15,7 +15,7 @@ pub(in crate::app) fn hand_over(
     tx: &mut Tx<'_>,
     linode: LinodeId,
     (from, to): (Row, Row),
-) -> Result<bool, AppError> {
+) -> Result<bool> {
     if !store::linode::hand_over(tx.conn, linode, (from, to))? {
         return Ok(false);
     }
@@ -30,11 +30,7 @@ pub(in crate::app) fn hand_over(
 }
 
 /// This host is about to be told of what it owns under these epochs, or says that it knows; how many of them it does own so.
-pub(in crate::app) fn fetch(
-    conn: &mut Db,
-    host: HostId,
-    of: &[(LinodeId, i64)],
-) -> Result<usize, AppError> {
+pub(in crate::app) fn fetch(conn: &mut Db, host: HostId, of: &[(LinodeId, i64)]) -> Result<usize> {
     let mut known = 0;
     for (linode, epoch) in of {
         known += usize::from(fetch_one(conn, *linode, (host, *epoch))?);
@@ -47,7 +43,7 @@ pub(in crate::app) fn fetch(
     Ok(known)
 }
 
-fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bool, AppError> {
+fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bool> {
     // Twice at most: under one epoch the row changes once, from not told to told.
     for _ in 0..2 {
         let row = store::linode::linode(conn, linode)?.map(|linode| linode.row());
@@ -62,11 +58,7 @@ fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bo
 }
 
 /// Is a job of this Linode its owner's business under its present epoch?
-pub(in crate::app) fn is_current(
-    conn: &mut Db,
-    linode: LinodeId,
-    job: &Job,
-) -> Result<bool, AppError> {
+pub(in crate::app) fn is_current(conn: &mut Db, linode: LinodeId, job: &Job) -> Result<bool> {
     Ok(store::linode::linode(conn, linode)?
         .is_some_and(|it| it.host_id == job.host_id && it.epoch == job.epoch))
 }

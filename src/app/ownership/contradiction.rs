@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::LinodeStatus;
@@ -59,7 +59,7 @@ pub(in crate::app) fn compare(
     (words, weight): (&[(LinodeId, Word)], Weight),
     host: HostId,
     here: &[Linode],
-) -> Result<Contrary, AppError> {
+) -> Result<Contrary> {
     let mut contrary = Contrary::default();
     let held: HashSet<LinodeId> = store::ownership::hold::ids(conn, MOST_HELD)?
         .into_iter()
@@ -109,7 +109,7 @@ pub(in crate::app) fn compare(
 }
 
 /// Is a move at work on it, or something that takes it over, so that its owner may have sealed it?
-fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
+fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool> {
     if matches!(linode.status, LinodeStatus::Provisioning) {
         return Ok(true);
     }

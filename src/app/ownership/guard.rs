@@ -1,13 +1,13 @@
 //! May this Linode change hands now? Asked before every act that would do it.
 
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::ids::LinodeId;
 use crate::domain::migration::Event;
 use crate::store;
 use crate::store::db::Db;
 
 /// Refuses what must not happen to a held Linode.
-pub(in crate::app) fn not_held(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+pub(in crate::app) fn not_held(conn: &mut Db, linode: LinodeId) -> Result<()> {
     match store::ownership::hold::of(conn, linode)? {
         None => Ok(()),
         Some(_) => Err(AppError::Later(
@@ -22,7 +22,7 @@ pub(in crate::app) fn may_change_hands(
     conn: &mut Db,
     linode: LinodeId,
     event: Event,
-) -> Result<(), AppError> {
+) -> Result<()> {
     if store::ownership::memory::get(conn)?
         .recovery_since
         .is_some()

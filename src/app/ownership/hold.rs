@@ -1,6 +1,7 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::contradiction::{Contrary, reason};
 use super::recovery::should_report;
 use crate::app::App;
 use crate::app::context::{Actor, Agent, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::migration::event_details::EventDetails;
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, LinodeId};
@@ -36,7 +37,7 @@ pub(in crate::app) fn hold(
     agent: &Agent,
     linode: LinodeId,
     (word, found): (&Word, Contradiction),
-) -> Result<(), AppError> {
+) -> Result<()> {
     let contrary = Contrary {
         proven: vec![(linode, *word, found)],
         ..Contrary::default()
@@ -52,7 +53,7 @@ pub(in crate::app) fn note(
     now: Time,
     agent: &Agent,
     contrary: &Contrary,
-) -> Result<Vec<(LinodeId, String)>, AppError> {
+) -> Result<Vec<(LinodeId, String)>> {
     // In one order, so that two hosts that speak of the same Linodes do not wait for each other.
     let mut all: BTreeMap<LinodeId, (Word, Option<Contradiction>)> = BTreeMap::new();
     all.extend(contrary.words.iter().map(|(id, word)| (*id, (*word, None))));
@@ -77,7 +78,7 @@ pub(in crate::app) fn note(
 }
 
 /// The trail of what is newly held.
-pub(in crate::app) fn tell(tx: &mut Tx<'_>, new: &[(LinodeId, String)]) -> Result<(), AppError> {
+pub(in crate::app) fn tell(tx: &mut Tx<'_>, new: &[(LinodeId, String)]) -> Result<()> {
     for (linode, reason) in new {
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
         tx.by(PORTAL)
@@ -143,7 +144,7 @@ impl Held {
     }
 }
 
-fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
+fn held(conn: &mut Db, id: LinodeId) -> Result<Held> {
     let hold = store::ownership::hold::of(conn, id)?.ok_or(AppError::NotFound)?;
     let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
     let said = store::ownership::hold::words(conn, &[id])?;
@@ -188,15 +189,15 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
 }
 
 impl App {
-    pub fn held(&self, actor: &Actor, linode: LinodeId) -> Result<Held, AppError> {
-        actor.require_staff()?;
+    pub fn held(&self, actor: &Actor, linode: LinodeId) -> Result<Held> {
+        actor.require(Right::Read)?;
         self.db.read(|conn| held(conn, linode))
     }
 
     /// Staff believe the hosts: the one that holds the Linode is its owner; if all have sealed it, the one with its newest
     /// disks is granted it anew. Only once every host has reported since the Linode is held.
-    pub fn believe(&self, actor: &Actor, linode: LinodeId) -> Result<Believed, AppError> {
-        actor.require_staff()?;
+    pub fn believe(&self, actor: &Actor, linode: LinodeId) -> Result<Believed> {
+        actor.require(Right::Hosts)?;
         self.transact(actor.who(), |tx| {
             let open = store::migration::locked_of_linode(tx.conn, linode)?;
             // Of two who believe at once the second finds that nothing is held any more.
@@ -225,7 +226,7 @@ impl App {
     }
 
     /// Puts right what is unambiguous: every host has reported since, and one holds the Linode, or all of it fits again.
-    pub(in crate::app) fn settle_holds(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn settle_holds(&self) -> Result<usize> {
         let ids = self
             .db
             .read(|conn| store::ownership::hold::ids(conn, ROUND))?;
@@ -260,11 +261,7 @@ impl App {
     }
 }
 
-fn settle(
-    tx: &mut Tx<'_>,
-    (held, believed): (&Held, Believed),
-    open: &[Migration],
-) -> Result<(), AppError> {
+fn settle(tx: &mut Tx<'_>, (held, believed): (&Held, Believed), open: &[Migration]) -> Result<()> {
     let linode = &held.linode;
     let mut newest = believed;
     if !believed.holds {
@@ -297,7 +294,7 @@ fn settle(
 }
 
 /// Its migrations hear where it is, the newest first.
-fn tell_migrations(tx: &mut Tx<'_>, open: &[Migration], found: Relocated) -> Result<(), AppError> {
+fn tell_migrations(tx: &mut Tx<'_>, open: &[Migration], found: Relocated) -> Result<()> {
     for row in open {
         let (event, epoch) = found.event(row);
         let given = EventDetails::with(Change {
@@ -311,7 +308,7 @@ fn tell_migrations(tx: &mut Tx<'_>, open: &[Migration], found: Relocated) -> Res
 }
 
 /// A new grant is a job; a Linode that its owner holds is as that host says.
-fn start_or_note(tx: &mut Tx<'_>, held: &Held, believed: Believed) -> Result<(), AppError> {
+fn start_or_note(tx: &mut Tx<'_>, held: &Held, believed: Believed) -> Result<()> {
     let (conn, now, id) = (&mut *tx.conn, tx.now, held.linode.id);
     if believed.holds {
         let owner = held

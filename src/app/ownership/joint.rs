@@ -7,9 +7,9 @@ use super::recovery;
 use crate::app::App;
 use crate::app::account::bound::{self, Proof};
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::migration::event_details::{EventDetails, Words};
-use crate::domain::account::UserRole;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
@@ -44,7 +44,7 @@ impl App {
         password: &str,
         (kind, host): (JointKind, HostId),
         evidence: &str,
-    ) -> Result<JointActId, AppError> {
+    ) -> Result<JointActId> {
         let proof = self.is_still(actor, password)?;
         let evidence = evidence.trim();
         if evidence.is_empty() || evidence.chars().count() > MOST_EVIDENCE {
@@ -88,7 +88,7 @@ impl App {
         password: &str,
         id: JointActId,
         agree: bool,
-    ) -> Result<JointAct, AppError> {
+    ) -> Result<JointAct> {
         let proof = self.is_still(actor, password)?;
         self.transact(actor.who(), |tx| {
             tx.still_proved(actor, &proof)?.ok_or_else(bound::changed)?;
@@ -100,7 +100,7 @@ impl App {
             }
             if agree && !may_still_agree(tx.conn, act.asked_by)? {
                 return Err(AppError::conflict(
-                    "Who asked for this has no access any more: withdraw it, and ask anew.",
+                    "Who asked for this may not do so any more: withdraw it, and ask anew.",
                 ));
             }
             let open = match (act.kind, agree) {
@@ -139,7 +139,7 @@ impl App {
         tx: &mut Tx<'_>,
         (kind, host): (JointKind, &Host),
         open: &[Migration],
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         match kind {
             JointKind::Waive => {
                 let incarnation = store::ownership::memory::get(tx.conn)?.incarnation;
@@ -154,7 +154,7 @@ impl App {
     }
 
     /// The host never comes back: whatever waits for it is told.
-    fn take_over(&self, tx: &mut Tx<'_>, host: &Host, open: &[Migration]) -> Result<(), AppError> {
+    fn take_over(&self, tx: &mut Tx<'_>, host: &Host, open: &[Migration]) -> Result<()> {
         for row in open {
             // Ways back are newer than what they belong to, and tell it: so each row is read anew.
             let Some(row) = store::migration::migration(tx.conn, row.id)? else {
@@ -177,12 +177,8 @@ impl App {
     }
 
     /// What a takeover would do, Linode by Linode.
-    pub fn takeover_preview(
-        &self,
-        actor: &Actor,
-        host: HostId,
-    ) -> Result<Vec<Consequence>, AppError> {
-        actor.require_staff()?;
+    pub fn takeover_preview(&self, actor: &Actor, host: HostId) -> Result<Vec<Consequence>> {
+        actor.require(Right::Read)?;
         self.db.read(|conn| {
             let kept = newest_of_each(store::migration::brought_to(conn, host)?);
             let of = store::linode::linodes_on(conn, host)?;
@@ -200,8 +196,8 @@ impl App {
     }
 
     /// The same person, by their password: what counts is asked again.
-    fn is_still(&self, actor: &Actor, password: &str) -> Result<Proof, AppError> {
-        actor.require_staff()?;
+    fn is_still(&self, actor: &Actor, password: &str) -> Result<Proof> {
+        actor.require(Right::Hosts)?;
         let user = self
             .db
             .read(|conn| store::account::user(conn, actor.user))?;
@@ -212,7 +208,7 @@ impl App {
 
 /// Its credential and its jobs end. Before the trail, as who commits or grants something has its jobs, and the portal's
 /// revision, before that.
-fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
+fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<()> {
     store::host::set_state(conn, host, HostState::Quarantined)?;
     store::host::credential::revoke_credential(conn, host)?;
     let end = End {
@@ -227,7 +223,7 @@ fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
 }
 
 /// Every migration that is not over, or whose old disks stand, and has the host on either side; locked, newest first.
-fn touched(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, AppError> {
+fn touched(conn: &mut Db, host: HostId) -> Result<Vec<Migration>> {
     let mut of: Vec<LinodeId> = store::migration::with_host(conn, host)?;
     of.extend(
         store::linode::linodes_on(conn, host)?
@@ -257,7 +253,7 @@ fn newest_of_each(rows: Vec<Migration>) -> BTreeMap<LinodeId, Migration> {
 }
 
 /// What the loss of the host is to a migration.
-fn lost(conn: &mut Db, host: HostId, row: &Migration) -> Result<Option<Event>, AppError> {
+fn lost(conn: &mut Db, host: HostId, row: &Migration) -> Result<Option<Event>> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     let is_over = matches!(
         row.state,
@@ -274,7 +270,7 @@ fn lost(conn: &mut Db, host: HostId, row: &Migration) -> Result<Option<Event>, A
     Ok(gives_up.then_some(Event::SourceLost))
 }
 
-fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> {
+fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<()> {
     let conflict = |why: &str| Err(AppError::conflict(format!("{}: {why}", host.name)));
     match kind {
         JointKind::Takeover if host.state == HostState::Quarantined => {
@@ -297,9 +293,9 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
 }
 
 /// It takes two who are staff when it is done, not when it was asked for.
-fn may_still_agree(conn: &mut Db, user: UserId) -> Result<bool, AppError> {
+fn may_still_agree(conn: &mut Db, user: UserId) -> Result<bool> {
     let user = store::account::user(conn, user)?;
-    Ok(user.is_some_and(|it| !it.disabled && it.role == UserRole::Staff))
+    Ok(user.is_some_and(|it| !it.disabled && it.may(Right::Hosts)))
 }
 
 /// May this person agree?

@@ -1,7 +1,7 @@
 //! A host's ledger is known by its identity (rule 17): another one, one that went back, or a copy gets no work.
 
 use crate::app::context::{Agent, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
@@ -112,11 +112,7 @@ fn is_well_formed(mark: &LedgerMark) -> bool {
 }
 
 /// Writes down what was found under the host's lock.
-pub(in crate::app) fn write(
-    tx: &mut Tx<'_>,
-    agent: &Agent,
-    finding: &Finding,
-) -> Result<(), AppError> {
+pub(in crate::app) fn write(tx: &mut Tx<'_>, agent: &Agent, finding: &Finding) -> Result<()> {
     let object = Object::Host(agent.host);
     match finding {
         Finding::AsKnown | Finding::Overtaken => {}
@@ -157,7 +153,7 @@ pub(in crate::app) fn may_enrol(
     conn: &mut Db,
     host: &Host,
     (ledger, fingerprint): (Option<&LedgerMark>, &str),
-) -> Result<(), AppError> {
+) -> Result<()> {
     let shown = ledger.map(id_of);
     let is_its_own = match pinned(host) {
         Some(pinned) => matches!(

@@ -3,7 +3,7 @@
 
 use super::change;
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::LinodeStatus;
@@ -46,7 +46,7 @@ pub(in crate::app) fn may_purge(
     now: Time,
     linode: &Linode,
     old: &OldDisks,
-) -> Result<Purge, AppError> {
+) -> Result<Purge> {
     let watched_s = store::ownership::memory::get(conn)?.watched_s;
     let shown = store::ownership::proof::of(conn, linode.id)?;
     let just_now = shown
@@ -84,7 +84,7 @@ fn ask(
     (now, after): (Time, Time),
     linode: &Linode,
     migration: Option<MigrationId>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     // Old disks on two hosts may want it at one moment.
     store::linode::lock(conn, linode.id)?;
     if store::job::open_of_linode(conn, linode.id, &[JobKind::Prove])?.is_some() {
@@ -107,7 +107,7 @@ pub(in crate::app) fn shown(
     job: &Job,
     (epoch, running): (i64, bool),
     shown: &[DiskProof],
-) -> Result<(), AppError> {
+) -> Result<()> {
     let (conn, now, linode) = (&mut *tx.conn, tx.now, job.linode_id);
     let disks = store::linode::disk::disks_of(conn, linode)?;
     let whole = disks.iter().all(|disk| {
@@ -139,7 +139,7 @@ pub(in crate::app) fn shown(
 }
 
 /// Old disks are gone: noted on the migration they were the source of.
-pub(in crate::app) fn purged(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
+pub(in crate::app) fn purged(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
     let conn = &mut *tx.conn;
     store::ownership::memory::count_up(conn)?;
     let Some(id) = job.migration_id else {

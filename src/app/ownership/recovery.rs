@@ -2,7 +2,7 @@
 //! Until every host has reported, nothing changes who may run a Linode.
 
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::{App, secrets};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::HostId;
@@ -25,11 +25,7 @@ pub struct Recovery {
 }
 
 /// Did the portal that showed an agent this mark know more than this one?
-pub(in crate::app) fn went_back(
-    conn: &mut Db,
-    portal: &Portal,
-    seen: &PortalMark,
-) -> Result<bool, AppError> {
+pub(in crate::app) fn went_back(conn: &mut Db, portal: &Portal, seen: &PortalMark) -> Result<bool> {
     if seen.incarnation == portal.incarnation {
         return Ok(seen.revision > portal.revision);
     }
@@ -39,11 +35,7 @@ pub(in crate::app) fn went_back(
 }
 
 /// Begins a new incarnation, and a recovery with it. Its revisions are above all that this portal and that agent have seen.
-pub(in crate::app) fn begin(
-    tx: &mut Tx<'_>,
-    seen: Option<&PortalMark>,
-    why: &str,
-) -> Result<(), AppError> {
+pub(in crate::app) fn begin(tx: &mut Tx<'_>, seen: Option<&PortalMark>, why: &str) -> Result<()> {
     let portal = store::ownership::memory::locked(tx.conn)?;
     // Another request may have found the same out meanwhile.
     if let Some(seen) = seen
@@ -68,7 +60,7 @@ pub(in crate::app) fn begin(
 }
 
 /// Hosts whose report a recovery waits for: they take part, their agent is enrolled, and nobody has said that they are off.
-fn waits_for(conn: &mut Db, incarnation: &str) -> Result<Vec<Host>, AppError> {
+fn waits_for(conn: &mut Db, incarnation: &str) -> Result<Vec<Host>> {
     let waits = |host: &Host| {
         should_report(host)
             && host.reported_in.as_deref() != Some(incarnation)
@@ -83,7 +75,7 @@ pub(in crate::app) fn should_report(host: &Host) -> bool {
 }
 
 /// May this host leave those that take part? Not while a recovery waits for it: that takes two staff.
-pub(in crate::app) fn may_leave(conn: &mut Db, host: HostId) -> Result<(), AppError> {
+pub(in crate::app) fn may_leave(conn: &mut Db, host: HostId) -> Result<()> {
     let portal = store::ownership::memory::get(conn)?;
     if portal.recovery_since.is_some()
         && waits_for(conn, &portal.incarnation)?
@@ -98,7 +90,7 @@ pub(in crate::app) fn may_leave(conn: &mut Db, host: HostId) -> Result<(), AppEr
 }
 
 /// As [`App::recovery`].
-pub fn standing(conn: &mut Db) -> Result<Option<Recovery>, AppError> {
+pub fn standing(conn: &mut Db) -> Result<Option<Recovery>> {
     let portal = store::ownership::memory::get(conn)?;
     let Some(since) = portal.recovery_since else {
         return Ok(None);
@@ -112,7 +104,7 @@ pub fn standing(conn: &mut Db) -> Result<Option<Recovery>, AppError> {
 
 impl App {
     /// The mark that goes into answers to agents.
-    pub fn mark(&self) -> Result<PortalMark, AppError> {
+    pub fn mark(&self) -> Result<PortalMark> {
         let mark = self
             .db
             .read(|conn| Ok::<_, AppError>(store::ownership::memory::get(conn)?.mark()))?;
@@ -123,7 +115,7 @@ impl App {
     }
 
     /// What agents were shown last, where that is known beside the database.
-    fn shown(&self) -> Result<Option<PortalMark>, AppError> {
+    fn shown(&self) -> Result<Option<PortalMark>> {
         Ok(match &self.db.mark_file {
             Some(file) => file.last()?,
             None => None,
@@ -131,12 +123,12 @@ impl App {
     }
 
     /// `None`: the portal's memory is whole.
-    pub fn recovery(&self) -> Result<Option<Recovery>, AppError> {
+    pub fn recovery(&self) -> Result<Option<Recovery>> {
         self.db.read(standing)
     }
 
     /// For `xenbeta restore`: what is in the database is from before.
-    pub fn begin_recovery(&self, why: &str) -> Result<(), AppError> {
+    pub fn begin_recovery(&self, why: &str) -> Result<()> {
         let (now, shown) = (self.now(), self.shown()?);
         self.transact_at(now, PORTAL, |tx| {
             let portal = store::ownership::memory::get(tx.conn)?;
@@ -150,7 +142,7 @@ impl App {
 
     /// Is this the database that it was, and as new as what agents were shown? PostgreSQL says when it was promoted or put in
     /// another's place.
-    pub fn look_at_database(&self) -> Result<(), AppError> {
+    pub fn look_at_database(&self) -> Result<()> {
         let shown = self.shown()?;
         let (mark, known, is_older) = self.db.read(|conn| {
             let portal = store::ownership::memory::get(conn)?;
@@ -187,7 +179,7 @@ impl App {
     }
 
     /// Ends a recovery that waits for nobody any more; what hosts contradict is held by then.
-    pub(in crate::app) fn end_recovery(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn end_recovery(&self) -> Result<usize> {
         let waits = self.recovery()?.map(|it| it.waits_for.len());
         if waits != Some(0) {
             return Ok(0);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::Result;
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::time::watch::{self, Gap, Own};
 use crate::store;
@@ -20,7 +21,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 impl App {
     /// Where the database has a server, its clock counts, for all portals alike: each of theirs may be wrong by another minute.
-    pub fn keep_servers_time(&self) -> Result<(), AppError> {
+    pub fn keep_servers_time(&self) -> Result<()> {
         let asked = self.clock.monotonic();
         let said = self.db.read(store::host::silence::server_time)?;
         let took = self.clock.monotonic().saturating_sub(asked);
@@ -31,7 +32,7 @@ impl App {
     }
 
     /// Looks at the clock if it is time to; `true` if it can be trusted.
-    pub(in crate::app) fn look_at_the_clock(&self) -> Result<bool, AppError> {
+    pub(in crate::app) fn look_at_the_clock(&self) -> Result<bool> {
         let now = self.now();
         let at = (now, self.clock.monotonic());
         let seen = self.db.read(store::ownership::memory::get)?;
@@ -61,7 +62,7 @@ impl App {
     }
 
     /// No jump of the clock stands.
-    pub(in crate::app) fn is_clock_right(&self) -> Result<bool, AppError> {
+    pub(in crate::app) fn is_clock_right(&self) -> Result<bool> {
         Ok(self
             .db
             .read(store::ownership::memory::get)?
@@ -70,8 +71,8 @@ impl App {
     }
 
     /// Staff say that the clock is right as it is: what waited goes on.
-    pub fn clock_is_right(&self, actor: &Actor) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn clock_is_right(&self, actor: &Actor) -> Result<()> {
+        actor.require(Right::Hosts)?;
         self.transact(actor.who(), |tx| {
             let Some(jump) = store::ownership::memory::locked(tx.conn)?.clock_jump_s else {
                 return Ok(());
@@ -83,7 +84,7 @@ impl App {
     }
 }
 
-fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<(), AppError> {
+fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<()> {
     let before = store::ownership::memory::locked(tx.conn)?.clock_jump_s;
     let stands = watch::standing(before, jump);
     store::ownership::memory::set_clock_jump(tx.conn, stands.map(|seconds| (seconds, tx.now)))?;

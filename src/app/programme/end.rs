@@ -4,10 +4,11 @@
 
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::mail::kinds::LinodeMail;
 use crate::app::migration::event_details::EventDetails;
 use crate::app::registration::record::{Decided, decide};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
@@ -27,8 +28,8 @@ const CAME_BACK: &str = "The beta ended. It had moved to Xen and come back.";
 
 impl App {
     /// Ends the beta. `seen`: when what staff looked at had been changed last. A second press finds it ended.
-    pub fn end_programme(&self, actor: &Actor, seen: Option<Time>) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn end_programme(&self, actor: &Actor, seen: Option<Time>) -> Result<()> {
+        actor.require(Right::Programme)?;
         self.transact(actor.who(), |tx| {
             store::programme::lock(tx.conn)?;
             let stored = store::programme::stored(tx.conn)?;
@@ -57,7 +58,7 @@ impl App {
     }
 
     /// Closes what the end of the beta closes, some of it; says how much.
-    pub(in crate::app) fn close_after_the_end(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn close_after_the_end(&self) -> Result<usize> {
         let now = self.now();
         let due = self.db.read(|conn| {
             if store::programme::get(conn, now)?.state != ProgrammeState::Ended {
@@ -82,7 +83,7 @@ impl App {
     }
 }
 
-fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
+fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool> {
     // Neither opened again meanwhile, nor offered, taken up, withdrawn, tried again: who does that waits for this.
     store::programme::hold(tx.conn)?;
     let Some(row) = store::registration::locked(tx.conn, id)? else {

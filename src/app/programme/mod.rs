@@ -6,7 +6,8 @@ pub mod texts;
 
 use super::App;
 use super::context::Actor;
-use super::error::AppError;
+use super::error::{AppError, Result};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::programme::{self as rules, Deed, Phase, ProgrammeState, TextSection};
 use crate::domain::time::Time;
@@ -49,8 +50,8 @@ const MOST_SEATS: i64 = 1_000_000;
 
 impl App {
     /// Changes the programme. Saving the same twice changes nothing.
-    pub fn set_programme(&self, actor: &Actor, to: &Settings) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn set_programme(&self, actor: &Actor, to: &Settings) -> Result<()> {
+        actor.require(Right::Programme)?;
         check(to)?;
         self.transact(actor.who(), |tx| {
             store::programme::lock(tx.conn)?;
@@ -107,8 +108,8 @@ impl App {
         section: TextSection,
         body: &str,
         seen: Option<Time>,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    ) -> Result<()> {
+        actor.require(Right::Programme)?;
         let body = body.replace("\r\n", "\n").trim().to_owned();
         if body.chars().count() > TEXT_MOST {
             return Err(AppError::invalid(
@@ -147,7 +148,7 @@ impl App {
     }
 }
 
-fn check(to: &Settings) -> Result<(), AppError> {
+fn check(to: &Settings) -> Result<()> {
     let values = [
         to.offer_days,
         to.way_back_days,
@@ -211,6 +212,6 @@ pub fn phase(of: &Programme, now: Time) -> Phase {
 }
 
 /// Refuses what the programme's state does not let anyone do.
-pub fn allows(of: &Programme, now: Time, deed: Deed) -> Result<(), AppError> {
+pub fn allows(of: &Programme, now: Time, deed: Deed) -> Result<()> {
     rules::allows(phase(of, now), deed).map_err(|barred| AppError::conflict(barred.to_string()))
 }

@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::app::context::{Actor, Agent};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
@@ -16,13 +17,8 @@ const MOST_MB_S: i32 = 1_000_000;
 impl App {
     /// Sets the limits. `seen`: when those that staff looked at had been changed last. Saving the same twice changes
     /// nothing. Times that are chosen already stay as they are; in a quiet hour they wait for its end.
-    pub fn set_move_times(
-        &self,
-        actor: &Actor,
-        to: &Limits,
-        seen: Option<Time>,
-    ) -> Result<(), AppError> {
-        actor.require_staff()?;
+    pub fn set_move_times(&self, actor: &Actor, to: &Limits, seen: Option<Time>) -> Result<()> {
+        actor.require(Right::Programme)?;
         let now = self.now();
         if to
             .per_hour
@@ -72,7 +68,7 @@ impl App {
     }
 
     /// What this agent's host may copy now, in MB/s: its own cap, and in quiet hours theirs.
-    pub fn cap_mb_s(&self, agent: &Agent) -> Result<Option<u32>, AppError> {
+    pub fn cap_mb_s(&self, agent: &Agent) -> Result<Option<u32>> {
         let (limits, _) = self.db.read(store::programme::move_times::limits)?;
         Ok(limits.cap_mb_s(agent.cap_mb_s, self.now()))
     }

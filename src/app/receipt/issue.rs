@@ -4,7 +4,7 @@
 use super::keys::signing_key;
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::profile::translation::stored;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
 use crate::domain::migration::Side;
@@ -22,7 +22,7 @@ use crate::wire;
 
 impl App {
     /// The file of a receipt, as it was signed. `account`: whose the move must be; `None` for staff.
-    pub fn receipt(&self, account: Option<AccountId>, id: MigrationId) -> Result<String, AppError> {
+    pub fn receipt(&self, account: Option<AccountId>, id: MigrationId) -> Result<String> {
         let (row, body) = self.db.read(|conn| {
             let row = store::migration::migration(conn, id)?
                 .filter(|row| account.is_none_or(|account| account == row.account_id))
@@ -45,7 +45,7 @@ impl App {
 impl Tx<'_> {
     /// Of a move that finishes in this transaction. It finishes also where its receipt cannot be signed: that is made when it
     /// is asked for.
-    pub(in crate::app) fn receipt_at_its_end(&mut self, id: MigrationId) -> Result<(), AppError> {
+    pub(in crate::app) fn receipt_at_its_end(&mut self, id: MigrationId) -> Result<()> {
         let row = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
         match self.issue_receipt(&row) {
             Err(AppError::Fault(why)) => {
@@ -58,7 +58,7 @@ impl Tx<'_> {
 
     /// Signs and keeps the receipt of a move that is finished, unless there is one. Of one whose digests are gone there is
     /// none.
-    fn issue_receipt(&mut self, row: &Migration) -> Result<(), AppError> {
+    fn issue_receipt(&mut self, row: &Migration) -> Result<()> {
         let Some(receipt) = told(self.conn, row, self.now)? else {
             return Ok(());
         };
@@ -71,7 +71,7 @@ impl Tx<'_> {
 }
 
 /// What the rows say of a move.
-fn told(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<Receipt>, AppError> {
+fn told(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<Receipt>> {
     let disks = disks(conn, row)?;
     let Some(times) = times(row).filter(|_| !disks.is_empty()) else {
         return Ok(None);
@@ -144,7 +144,7 @@ fn times(row: &Migration) -> Option<Times> {
     })
 }
 
-fn host(conn: &mut Db, id: HostId) -> Result<Host, AppError> {
+fn host(conn: &mut Db, id: HostId) -> Result<Host> {
     store::host::host(conn, id)?.ok_or(AppError::NotFound)
 }
 
@@ -155,13 +155,13 @@ fn place(of: &Host) -> Place {
     }
 }
 
-fn profiles(text: Option<&str>) -> Result<Vec<Numbered>, AppError> {
+fn profiles(text: Option<&str>) -> Result<Vec<Numbered>> {
     let all = stored(text)?.into_iter();
     Ok(all.map(|(id, profile)| Numbered { id, profile }).collect())
 }
 
 /// Those that both hosts reported in the round that moved it.
-fn disks(conn: &mut Db, row: &Migration) -> Result<Vec<Disk>, AppError> {
+fn disks(conn: &mut Db, row: &Migration) -> Result<Vec<Disk>> {
     let digests = store::migration::digests(conn, row.id)?;
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     let of = |disk, side| {

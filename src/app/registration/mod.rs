@@ -2,6 +2,7 @@
 
 pub(super) mod record;
 
+use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use std::collections::BTreeSet;
 
@@ -10,10 +11,11 @@ use record::{Decided, decide};
 use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::linode::shared::own_linode;
 use super::mail::kinds::LinodeMail;
 use super::migration::event_details::EventDetails;
+use crate::domain::batch::ItemOutcome;
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
 use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Standing;
@@ -30,11 +32,7 @@ use crate::store::registration::NewRegistration;
 impl App {
     /// Registers Linodes of the actor's account. Asking again for one that is registered changes nothing and counts
     /// as done, so that a form sent twice registers once.
-    pub fn register(
-        &self,
-        actor: &Actor,
-        linodes: &[LinodeId],
-    ) -> Result<Outcome<LinodeId>, AppError> {
+    pub fn register(&self, actor: &Actor, linodes: &[LinodeId]) -> Result<Outcome<LinodeId>> {
         let account = actor.require_account()?;
         if linodes.is_empty() || linodes.len() > AT_ONCE {
             let message = format!("Choose at least one Linode, and at most {AT_ONCE} at once");
@@ -56,7 +54,7 @@ impl App {
     }
 
     /// Withdraws a registration of the actor's account, and with it an offer not yet taken up.
-    pub fn withdraw(&self, actor: &Actor, id: RegistrationId) -> Result<(), AppError> {
+    pub fn withdraw(&self, actor: &Actor, id: RegistrationId) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             let registration =
@@ -101,7 +99,7 @@ impl App {
         &self,
         actor: &Actor,
         ids: &[RegistrationId],
-    ) -> Result<Outcome<RegistrationId>, AppError> {
+    ) -> Result<Outcome<RegistrationId>> {
         self.decide_many(actor, ids, Verdict::Approve)
     }
 
@@ -111,14 +109,8 @@ impl App {
         actor: &Actor,
         ids: &[RegistrationId],
         reason: &str,
-    ) -> Result<Outcome<RegistrationId>, AppError> {
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > 1000 {
-            return Err(AppError::invalid(
-                "reason",
-                "Give the member a reason, in 1000 characters or fewer",
-            ));
-        }
+    ) -> Result<Outcome<RegistrationId>> {
+        let reason = self::reason(reason, "the member")?;
         self.decide_many(actor, ids, Verdict::Decline { reason })
     }
 
@@ -128,8 +120,8 @@ impl App {
         actor: &Actor,
         ids: &[RegistrationId],
         verdict: Verdict<'_>,
-    ) -> Result<Outcome<RegistrationId>, AppError> {
-        actor.require_staff()?;
+    ) -> Result<Outcome<RegistrationId>> {
+        actor.require(Right::Registrations)?;
         let mut many = Outcome::default();
         for &id in ids {
             let answer = match self.transact(actor.who(), |tx| decide_one(tx, id, verdict))? {
@@ -142,6 +134,48 @@ impl App {
     }
 }
 
+/// Why staff do something to a Linode, as typed for those who read it.
+pub(super) fn reason<'a>(typed: &'a str, for_whom: &str) -> Result<&'a str> {
+    let reason = typed.trim();
+    if reason.is_empty() || reason.chars().count() > 1000 {
+        return Err(AppError::invalid(
+            "reason",
+            format!("Give {for_whom} a reason, in 1000 characters or fewer"),
+        ));
+    }
+    Ok(reason)
+}
+
+/// Of a batch: what came of it, or why it is refused.
+pub(super) fn approve_one(
+    tx: &mut Tx<'_>,
+    id: RegistrationId,
+) -> Result<Result<ItemOutcome, String>> {
+    Ok(outcome(decide_one(tx, id, Verdict::Approve)?))
+}
+
+pub(super) fn decline_one(
+    tx: &mut Tx<'_>,
+    id: RegistrationId,
+    reason: &str,
+) -> Result<Result<ItemOutcome, String>> {
+    Ok(outcome(decide_one(tx, id, Verdict::Decline { reason })?))
+}
+
+fn outcome(of: Decided) -> Result<ItemOutcome, String> {
+    match of {
+        Decided::Now => Ok(ItemOutcome::Done),
+        Decided::Before => Ok(ItemOutcome::Before),
+        Decided::Refused(why) => Err(why.to_string()),
+    }
+}
+
+/// Has nobody decided it yet?
+pub(super) fn waits(conn: &mut Db, id: RegistrationId) -> Result<bool> {
+    let row = store::registration::registration(conn, id)?;
+    Ok(row.is_some_and(|row| row.state == RegistrationState::Requested))
+}
+
 /// What staff say to a registration.
 #[derive(Clone, Copy)]
 enum Verdict<'a> {
@@ -149,11 +183,7 @@ enum Verdict<'a> {
     Decline { reason: &'a str },
 }
 
-fn decide_one(
-    tx: &mut Tx<'_>,
-    id: RegistrationId,
-    verdict: Verdict<'_>,
-) -> Result<Decided, AppError> {
+fn decide_one(tx: &mut Tx<'_>, id: RegistrationId, verdict: Verdict<'_>) -> Result<Decided> {
     let (event, reason, mail) = match verdict {
         Verdict::Approve => {
             store::programme::hold(tx.conn)?;
@@ -179,7 +209,7 @@ fn register_some(
     tx: &mut Tx<'_>,
     (actor, account): (&Actor, AccountId),
     linodes: &[LinodeId],
-) -> Result<Vec<Answer>, AppError> {
+) -> Result<Vec<Answer>> {
     store::programme::hold(tx.conn)?;
     // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's place, and many
     // can register at once.
@@ -201,11 +231,7 @@ fn register_some(
 }
 
 /// Why it was not registered, if it was not.
-fn register_one(
-    tx: &mut Tx<'_>,
-    actor: &Actor,
-    linode: &Linode,
-) -> Result<Option<NotEligible>, AppError> {
+fn register_one(tx: &mut Tx<'_>, actor: &Actor, linode: &Linode) -> Result<Option<NotEligible>> {
     if let Err(reason) = registration::eligible(&circumstances(tx.conn, tx.now, linode)?) {
         return Ok(Some(reason));
     }
@@ -231,7 +257,7 @@ fn register_one(
 }
 
 /// What the eligibility of one Linode is decided from.
-pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circumstances, AppError> {
+pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circumstances> {
     let programme = store::programme::get(conn, now)?;
     let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
     Ok(Circumstances {
@@ -249,7 +275,7 @@ pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circum
 }
 
 /// Places not taken by a live registration; `None` is no limit.
-pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>, AppError> {
+pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>> {
     let Some(seats) = seats else { return Ok(None) };
     Ok(Some(seats - store::registration::count_live(conn)?))
 }

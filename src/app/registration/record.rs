@@ -1,7 +1,7 @@
 //! What becomes of a registration, written down: the row, its mail, its audit entry.
 
 use crate::app::context::Tx;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{self, Event, Refused};
@@ -23,7 +23,7 @@ pub(in crate::app) fn decide(
     row: &Registration,
     event: Event,
     reason: &str,
-) -> Result<Decided, AppError> {
+) -> Result<Decided> {
     let to = match registration::decide(row.state, event) {
         Ok(to) => to,
         Err(Refused::Already) => return Ok(Decided::Before),
@@ -45,7 +45,7 @@ pub(in crate::app) fn decide(
 }
 
 /// Ends the registration of a Linode whose move to production is confirmed.
-pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<(), AppError> {
+pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<()> {
     if let Some(row) = store::registration::registration(tx.conn, id)? {
         // Refused where it was withdrawn meanwhile: nothing to end.
         decide(tx, &row, Event::Graduate, &row.reason)?;

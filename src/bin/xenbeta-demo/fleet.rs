@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicI64;
 
 use serde_json::Value;
 use xenbeta::app::App;
-use xenbeta::app::account::staff::FirstPassword;
+use xenbeta::app::account::staff::{FirstPassword, NewStaff};
 use xenbeta::app::clock::Clock;
 use xenbeta::app::context::{Actor, Who};
 use xenbeta::app::error::AppError;
 use xenbeta::app::host::HostLimits;
 use xenbeta::app::import::file::{self, Fleet};
 use xenbeta::app::secrets::{self, purpose};
-use xenbeta::domain::account::UserRole;
+use xenbeta::domain::account::{StaffRole, UserRole};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::store;
@@ -60,7 +60,12 @@ pub fn put_in(app: &App, accounts: &Accounts) -> Result<(), Failure> {
         .is_none()
     {
         let password = app.new_password(&accounts.staff.password, &[STAFF])?;
-        then.add_staff(DEMO, STAFF, "Sam Staff", &FirstPassword::Given(password))?;
+        let sam = NewStaff {
+            email: STAFF,
+            name: "Sam Staff",
+            role: StaffRole::Owner,
+        };
+        then.add_staff(DEMO, &sam, &FirstPassword::Given(password))?;
     }
     let mut file: Value = serde_json::from_str(SAMPLE)?;
     history::move_early(&mut file);
@@ -181,8 +186,10 @@ pub fn actor(app: &App, email: &str) -> Result<Actor, Failure> {
             Some(_) => UserRole::Member,
             None => user.role,
         },
+        staff_role: user.staff_role.filter(|_| user.account_id.is_none()),
         name: user.email,
         address: "127.0.0.1".to_owned(),
         session: None,
+        owes: None,
     })
 }

@@ -315,7 +315,6 @@ fn scan_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -153,21 +153,12 @@ pub fn others(role: HostRole) -> &'static str {
 
 /// Why no host takes it.
 pub fn why(obstacle: Obstacle, role: HostRole) -> String {
-    let others = others(role);
-    match obstacle {
-        Obstacle::NoHost | Obstacle::NotXen => match role {
-            HostRole::Source => "there is no other host of its platform".to_owned(),
-            HostRole::Beta => "there is no other beta host".to_owned(),
-            HostRole::Production => "there is no other production host of its plan".to_owned(),
-        },
-        Obstacle::NotEnabled => format!("{others} take no new Linodes"),
-        Obstacle::NotEnrolled => format!("no agent is enrolled on {others}"),
-        Obstacle::Silent => format!("{others} are silent"),
-        Obstacle::NoSlots => format!("{others} take no migrations: they have no slots"),
-        Obstacle::Kernel => format!("{others} lack a kernel of its config profiles"),
-        Obstacle::Memory => format!("too little memory is left on {others}"),
-        Obstacle::Disk => format!("too little disk space is left on {others}"),
-    }
+    let none = match role {
+        HostRole::Source => "there is no other host of its platform",
+        HostRole::Beta => "there is no other beta host",
+        HostRole::Production => "there is no other production host of its plan",
+    };
+    obstacle.of_those(others(role), none)
 }
 
 impl Plan {

@@ -1,5 +1,4 @@
 //! The planner's answers as text that people read.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::fmt::Write;
 
@@ -7,8 +6,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::host::HostState;
-use crate::domain::placement::Door;
-use crate::domain::placement::Room;
 use crate::domain::platform::Platform;
 
 impl Plan {
@@ -52,27 +49,7 @@ impl Plan {
 }
 
 fn host(id: i64, name: &str, memory_mb: i64) -> Place {
-    Place {
-        room: Room {
-            host: HostId(id),
-            name: name.to_owned(),
-            platform: Platform::Xen,
-            role: HostRole::Beta,
-            plan: None,
-            door: Door {
-                state: HostState::Enabled,
-                enrolled: true,
-                heard: true,
-                slots: 2,
-            },
-            memory_mb,
-            memory_promised_mb: 0,
-            disk_mb: 100_000,
-            disk_promised_mb: 0,
-            disk_found_mb: None,
-        },
-        kernels: Some(BTreeSet::from(["xen-2.6".to_owned()])),
-    }
+    Place::sample(id, name, memory_mb)
 }
 
 fn linode(id: i64, label: &str, plan: i64, stands: Stands) -> Candidate {

@@ -1,5 +1,4 @@
 //! The planner's answers as diffs that people read.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::fmt::Write;
 
@@ -8,7 +7,6 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::placement::Door;
 
 impl Plan {
     /// Who goes, with where to.
@@ -57,34 +55,15 @@ impl Plan {
     }
 }
 use crate::domain::host::HostState;
-use crate::domain::placement::{self, Room};
+use crate::domain::placement;
 
 fn host(id: i64, name: &str, plan: Option<i64>, memory_mb: i64) -> Place {
-    Place {
-        room: Room {
-            host: HostId(id),
-            name: name.to_owned(),
-            platform: Platform::Xen,
-            role: if plan.is_some() {
-                HostRole::Production
-            } else {
-                HostRole::Beta
-            },
-            plan: plan.map(PlanId),
-            door: Door {
-                state: HostState::Enabled,
-                enrolled: true,
-                heard: true,
-                slots: 2,
-            },
-            memory_mb,
-            memory_promised_mb: 0,
-            disk_mb: 100_000,
-            disk_promised_mb: 0,
-            disk_found_mb: None,
-        },
-        kernels: Some(BTreeSet::from(["xen-2.6".to_owned()])),
+    let mut place = Place::sample(id, name, memory_mb);
+    if let Some(plan) = plan {
+        place.room.role = HostRole::Production;
+        place.room.plan = Some(PlanId(plan));
     }
+    place
 }
 
 fn linode(id: i64, label: &str, plan: i64, host: i64) -> Candidate {

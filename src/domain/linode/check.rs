@@ -150,14 +150,14 @@ string_enum! {
 
 /// What became of one check so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct CheckProgress {
     /// It answered at home: only then it is demanded abroad.
     pub at_home: bool,
     /// What it answered abroad, once it was asked there; `None`: the host could not ask.
     pub abroad: Option<bool>,
 }
 
-impl Asked {
+impl CheckProgress {
     /// It is demanded, and has not answered yet.
     pub fn is_open(self) -> bool {
         self.at_home && self.abroad != Some(true)
@@ -192,7 +192,7 @@ pub fn kept(until: Time, last: Option<Time>, now: Time) -> Option<Time> {
 }
 
 /// `until`: by then each that is demanded must have answered once.
-pub fn verdict(checks: impl IntoIterator<Item = Asked>, until: Time, now: Time) -> Verdict {
+pub fn verdict(checks: impl IntoIterator<Item = CheckProgress>, until: Time, now: Time) -> Verdict {
     let mut open = checks.into_iter().filter(|it| it.is_open()).peekable();
     if open.peek().is_none() {
         return Verdict::Passed;
@@ -208,7 +208,6 @@ pub fn verdict(checks: impl IntoIterator<Item = Asked>, until: Time, now: Time) 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use chrono::DateTime;
@@ -284,8 +283,8 @@ mod tests {
 
     #[test]
     fn each_that_answered_at_home_must_answer_once_by_its_time() {
-        let one = |at_home, abroad| Asked { at_home, abroad };
-        let of = |checks: &[Asked], now| verdict(checks.iter().copied(), at(300), at(now));
+        let one = |at_home, abroad| CheckProgress { at_home, abroad };
+        let of = |checks: &[CheckProgress], now| verdict(checks.iter().copied(), at(300), at(now));
         assert_eq!(of(&[], 0), Verdict::Passed);
         assert_eq!(of(&[one(true, Some(true))], 0), Verdict::Passed);
         // What fails at home is not demanded abroad.

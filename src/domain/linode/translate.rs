@@ -97,6 +97,21 @@ pub fn device(name: &str, to: Platform) -> String {
     }
 }
 
+/// The kernel of this platform that a profile with that one has there: itself, or what stands in for it; `None`: it has no
+/// counterpart.
+pub fn stand_in<'a>(
+    kernel: &str,
+    to: Platform,
+    kernels: &'a BTreeMap<String, Kernel>,
+) -> Option<&'a Kernel> {
+    let kernel = kernels.get(kernel)?;
+    if kernel.platform == to {
+        return Some(kernel);
+    }
+    let stand_in = kernels.get(kernel.maps_to.as_ref()?)?;
+    (stand_in.platform == to).then_some(stand_in)
+}
+
 /// `profile` as it is on the target. On the platform it is already for, only what the plan limits can change.
 pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, NotTranslatable> {
     let missing = || NotTranslatable::NoKernel {
@@ -105,6 +120,8 @@ pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, No
         platform: target.platform,
     };
     let kernel = target.kernels.get(&profile.kernel).ok_or_else(missing)?;
+    let stand_in =
+        stand_in(&profile.kernel, target.platform, target.kernels).ok_or_else(missing)?;
     let mut after = profile.clone();
     if after.ram_limit_mb > target.plan_ram_mb {
         after.ram_limit_mb = 0;
@@ -115,12 +132,6 @@ pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, No
             needs_acceptance: false,
         });
     }
-    let stand_in = kernel
-        .maps_to
-        .as_ref()
-        .and_then(|id| target.kernels.get(id))
-        .filter(|stand_in| stand_in.platform == target.platform)
-        .ok_or_else(missing)?;
     after.kernel.clone_from(&stand_in.id);
     after.devices = BTreeMap::new();
     for (name, disk) in &profile.devices {

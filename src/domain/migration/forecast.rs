@@ -253,7 +253,6 @@ pub fn calibration(pairs: &[(i64, i64)]) -> Option<Calibration> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

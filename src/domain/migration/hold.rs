@@ -102,12 +102,17 @@ pub fn lateness(chosen: Option<Time>, patience_s: i32, now: Time) -> Lateness {
     let Some(chosen) = chosen.filter(|at| *at <= now) else {
         return Lateness::InTime;
     };
-    let until = chosen.plus_s(i64::from(patience_s).max(ON_TIME_S));
+    let until = may_stop_until(chosen, patience_s);
     if now <= until {
         Lateness::Late(until)
     } else {
         Lateness::Over
     }
+}
+
+/// Until when one may still stop that is late.
+pub fn may_stop_until(chosen: Time, patience_s: i32) -> Time {
+    chosen.plus_s(i64::from(patience_s).max(ON_TIME_S))
 }
 
 /// A stop within so many seconds of its time is in time.

@@ -365,7 +365,6 @@ pub fn gives_way(last: &Last) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
     use crate::domain::string_enum::StringEnum;

@@ -16,6 +16,36 @@ pub struct Place {
     pub kernels: Option<BTreeSet<String>>,
 }
 
+#[cfg(test)]
+impl Place {
+    /// An open host of the beta with nothing on it, for tests.
+    pub(in crate::domain) fn sample(id: i64, name: &str, memory_mb: i64) -> Self {
+        use crate::domain::host::{HostRole, HostState};
+        use crate::domain::placement::Door;
+        Self {
+            room: Room {
+                host: HostId(id),
+                name: name.to_owned(),
+                platform: Platform::Xen,
+                role: HostRole::Beta,
+                plan: None,
+                door: Door {
+                    state: HostState::Enabled,
+                    enrolled: true,
+                    heard: true,
+                    slots: 2,
+                },
+                memory_mb,
+                memory_promised_mb: 0,
+                disk_mb: 100_000,
+                disk_promised_mb: 0,
+                disk_found_mb: None,
+            },
+            kernels: Some(BTreeSet::from(["xen-2.6".to_owned()])),
+        }
+    }
+}
+
 /// What a Linode wants of its next host.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
@@ -47,6 +77,8 @@ pub enum Obstacle {
     Memory,
     #[error("too little disk space is left on the production hosts for its plan")]
     Disk,
+    #[error("what is left on the production hosts for its plan is kept free for one that fails")]
+    Spare,
 }
 
 impl Obstacle {
@@ -62,6 +94,22 @@ impl Obstacle {
             Self::Kernel => "it lacks a kernel of the config profiles",
             Self::Memory => "it has too little free memory",
             Self::Disk => "it has too little free disk space",
+            Self::Spare => "what is left there is kept free for a host that fails",
+        }
+    }
+
+    /// The same of several hosts: `those` names them, `none` says that there are none.
+    pub fn of_those(self, those: &str, none: &str) -> String {
+        match self {
+            Self::NoHost | Self::NotXen => none.to_owned(),
+            Self::NotEnabled => format!("{those} take no new Linodes"),
+            Self::NotEnrolled => format!("no agent is enrolled on {those}"),
+            Self::Silent => format!("{those} are silent"),
+            Self::NoSlots => format!("{those} take no migrations: they have no slots"),
+            Self::Kernel => format!("{those} lack a kernel of its config profiles"),
+            Self::Memory => format!("too little memory is left on {those}"),
+            Self::Disk => format!("too little disk space is left on {those}"),
+            Self::Spare => format!("what is left on {those} is kept free for one that fails"),
         }
     }
 }

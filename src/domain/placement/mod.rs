@@ -1,6 +1,8 @@
 //! Which host a Linode goes to, and which queued migrations may run now. Pure: the same rows give the same answer.
 
 pub mod fitting;
+pub mod plan;
+pub mod schedule;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -101,7 +103,7 @@ pub fn next(standing: Standing) -> Option<(MigrationKind, HostRole)> {
 }
 
 /// What has to be placed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
     pub from: HostId,
     pub plan: PlanId,

@@ -118,7 +118,6 @@ pub fn allows(phase: Phase, deed: Deed) -> Result<(), Barred> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use chrono::DateTime;

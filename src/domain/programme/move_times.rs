@@ -202,7 +202,6 @@ pub fn is_offer_reminder(expires: Time, due: Time) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use chrono::NaiveDateTime;

@@ -1,6 +1,7 @@
 //! The figures from which staff decide to end the beta: what became of the moves, and how long Linodes were down for them.
 
 pub mod backlog;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -100,6 +101,8 @@ impl Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Down {
     pub median_s: i64,
+    /// Nine of ten took so long, or less.
+    pub p90_s: i64,
     pub worst_s: i64,
     pub of: usize,
 }
@@ -110,6 +113,7 @@ pub fn down(mut seconds: Vec<i64>) -> Option<Down> {
     let middle = seconds.len().checked_sub(1)? / 2;
     Some(Down {
         median_s: *seconds.get(middle)?,
+        p90_s: *seconds.get((seconds.len() * 9).div_ceil(10).max(1) - 1)?,
         worst_s: *seconds.last()?,
         of: seconds.len(),
     })
@@ -256,6 +260,8 @@ mod tests {
         );
         let down = down.unwrap();
         assert_eq!((down.median_s, down.worst_s, down.of), (20, 50, 3));
+        let many = super::down((1..=20).collect()).unwrap();
+        assert_eq!((many.median_s, many.p90_s, many.worst_s), (10, 18, 20));
         assert_eq!(Counts::default().reached_percent(), None);
         assert!(super::down(Vec::new()).is_none());
     }

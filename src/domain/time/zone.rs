@@ -232,7 +232,6 @@ fn civil(local: &NaiveDateTime) -> Option<civil::DateTime> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

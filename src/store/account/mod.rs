@@ -3,6 +3,7 @@
 pub mod mail_choices;
 pub mod page;
 pub mod reset;
+pub mod second_factor;
 pub mod session;
 pub mod tokens;
 
@@ -11,11 +12,13 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::name_index;
 use super::schema::{accounts, users};
-use crate::domain::account::UserRole;
+use crate::domain::account::{self, Right, StaffRole, UserRole};
 use crate::domain::ids::{AccountId, UserId};
+use crate::domain::mail::{self, MailKind};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::limit::Limit;
 
@@ -37,6 +40,18 @@ pub struct User {
     pub timezone: String,
     pub disabled: bool,
     pub created_at: Time,
+    /// Of the staff alone, and each of them has one.
+    pub staff_role: Option<StaffRole>,
+    /// Since when signing in takes a code besides the password.
+    pub second_factor_at: Option<Time>,
+}
+
+impl User {
+    /// May they do this as one of the staff?
+    pub fn may(&self, right: Right) -> bool {
+        self.staff_role
+            .is_some_and(|role| account::may(role, right))
+    }
 }
 
 impl std::fmt::Debug for User {
@@ -59,12 +74,14 @@ pub struct NewUser<'a> {
     pub timezone: &'a str,
     pub disabled: bool,
     pub created_at: Time,
+    pub staff_role: Option<StaffRole>,
 }
 
-/// Those of staff who can sign in, for mail.
-pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
+/// Those of staff who can sign in and whose role has to do with such mail.
+pub fn staff_who_get(conn: &mut Db, kind: MailKind) -> Result<Vec<User>> {
+    let roles = StaffRole::those(|role| mail::is_for(kind, Some(role)));
     Ok(users::table
-        .filter(users::role.eq(UserRole::Staff))
+        .filter(users::staff_role.eq_any(roles))
         .filter(users::disabled.eq(false))
         .order(users::email)
         .select(User::as_select())
@@ -72,11 +89,11 @@ pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
         .load(conn)?)
 }
 
-pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreError> {
+pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>> {
     Ok(by_key!(conn, accounts, id, Account))
 }
 
-pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User, StoreError> {
+pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User> {
     let user: User = diesel::insert_into(users::table)
         .values(user)
         .returning(columns::<User>())
@@ -85,21 +102,19 @@ pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User, StoreError
     Ok(user)
 }
 
-pub fn user(conn: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
+pub fn user(conn: &mut Db, id: UserId) -> Result<Option<User>> {
     Ok(by_key!(conn, users, id, User))
 }
 
 /// `email` is already lower-cased.
-pub fn user_by_email(conn: &mut Db, email: &str) -> Result<Option<User>, StoreError> {
+pub fn user_by_email(conn: &mut Db, email: &str) -> Result<Option<User>> {
     Ok(users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
-pub fn users_of_account(conn: &mut Db, account: AccountId) -> Result<Vec<User>, StoreError> {
+pub fn users_of_account(conn: &mut Db, account: AccountId) -> Result<Vec<User>> {
     Ok(users::table
         .filter(users::account_id.eq(account))
         .filter(users::disabled.eq(false))
@@ -108,19 +123,14 @@ pub fn users_of_account(conn: &mut Db, account: AccountId) -> Result<Vec<User>, 
         .load(conn)?)
 }
 
-pub fn set_password(conn: &mut Db, id: UserId, hash: &str) -> Result<(), StoreError> {
+pub fn set_password(conn: &mut Db, id: UserId, hash: &str) -> Result<()> {
     diesel::update(users::table.find(id))
         .set(users::password_hash.eq(hash))
         .execute(conn)?;
     Ok(())
 }
 
-pub fn set_profile(
-    conn: &mut Db,
-    id: UserId,
-    name: &str,
-    timezone: &str,
-) -> Result<(), StoreError> {
+pub fn set_profile(conn: &mut Db, id: UserId, name: &str, timezone: &str) -> Result<()> {
     let changed: Option<String> = diesel::update(users::table.find(id))
         .set((users::name.eq(name), users::timezone.eq(timezone)))
         .returning(users::email)
@@ -134,11 +144,7 @@ pub fn set_profile(
 
 /// One at a time per account (or user without one): whoever holds this decides alone whether a form was sent before, and
 /// whether too many were. SQLite has one writer anyway.
-pub fn lock_writer(
-    conn: &mut Db,
-    user: UserId,
-    account: Option<AccountId>,
-) -> Result<(), StoreError> {
+pub fn lock_writer(conn: &mut Db, user: UserId, account: Option<AccountId>) -> Result<()> {
     if let Db::Pg(pg) = conn {
         match account {
             Some(account) => super::schema::accounts::table
@@ -159,7 +165,7 @@ pub fn lock_writer(
 }
 
 /// Names of these users.
-pub fn user_names(conn: &mut Db, of: Vec<UserId>) -> Result<HashMap<UserId, String>, StoreError> {
+pub fn user_names(conn: &mut Db, of: Vec<UserId>) -> Result<HashMap<UserId, String>> {
     let rows: Vec<(UserId, String)> = users::table
         .filter(users::id.eq_any(of))
         .select((users::id, users::name))

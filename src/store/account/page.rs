@@ -3,14 +3,14 @@
 use diesel::prelude::*;
 
 use super::User;
-use crate::domain::account::UserRole;
+use crate::domain::account::{StaffRole, UserRole};
 use crate::domain::ids::{MigrationId, UserId};
 use crate::domain::migration::MigrationState;
 use crate::domain::registration::{self, RegistrationState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::name_index;
@@ -22,8 +22,9 @@ use crate::store::schema::{
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
     pub role: Option<UserRole>,
+    pub staff_role: Option<StaffRole>,
     pub disabled: Option<bool>,
-    /// Beginnings of words of an e-mail address, a name or an account's name, whatever the case.
+    /// Parts of an e-mail address, a name or an account's name: see `store::name_index`.
     pub text: String,
 }
 
@@ -38,7 +39,7 @@ pub fn users(
     filter: &UserFilter,
     after: Option<&str>,
     limit: i64,
-) -> Result<Vec<UserRow>, StoreError> {
+) -> Result<Vec<UserRow>> {
     let mut query = users::table
         .left_join(accounts::table)
         .select((User::as_select(), accounts::name.nullable()))
@@ -47,10 +48,13 @@ pub fn users(
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role));
     }
+    if let Some(role) = filter.staff_role {
+        query = query.filter(users::staff_role.eq(role));
+    }
     if let Some(disabled) = filter.disabled {
         query = query.filter(users::disabled.eq(disabled));
     }
-    for condition in name_index::users_with(&filter.text) {
+    for condition in name_index::users_with(conn, &filter.text) {
         query = query.filter(condition);
     }
     if let Some(after) = after {
@@ -104,7 +108,7 @@ pub struct UserDetail {
     pub last_reset: Option<Time>,
 }
 
-fn others(conn: &mut Db, user: &User) -> Result<Vec<(UserId, String)>, StoreError> {
+fn others(conn: &mut Db, user: &User) -> Result<Vec<(UserId, String)>> {
     Ok(users::table
         .filter(users::account_id.eq(user.account_id))
         .filter(users::account_id.is_not_null())
@@ -117,12 +121,7 @@ fn others(conn: &mut Db, user: &User) -> Result<Vec<(UserId, String)>, StoreErro
 
 /// Thirteen statements, whatever there is.
 /// `idle_since`: a session that was not seen since has ended.
-pub fn user(
-    conn: &mut Db,
-    id: UserId,
-    now: Time,
-    idle_since: Time,
-) -> Result<Option<UserDetail>, StoreError> {
+pub fn user(conn: &mut Db, id: UserId, now: Time, idle_since: Time) -> Result<Option<UserDetail>> {
     let Some(user) = super::user(conn, id)? else {
         return Ok(None);
     };
@@ -178,7 +177,7 @@ pub fn user(
     }))
 }
 
-pub fn set_disabled(conn: &mut Db, id: UserId, disabled: bool) -> Result<bool, StoreError> {
+pub fn set_disabled(conn: &mut Db, id: UserId, disabled: bool) -> Result<bool> {
     Ok(
         diesel::update(users::table.find(id).filter(users::disabled.eq(!disabled)))
             .set(users::disabled.eq(disabled))
@@ -187,10 +186,24 @@ pub fn set_disabled(conn: &mut Db, id: UserId, disabled: bool) -> Result<bool, S
     )
 }
 
-/// Staff who can sign in.
-pub fn count_able_staff(conn: &mut Db) -> Result<i64, StoreError> {
+/// Guarded: `false` if they have another role than `was` meanwhile.
+pub fn set_staff_role(
+    conn: &mut Db,
+    id: UserId,
+    (was, to): (StaffRole, StaffRole),
+) -> Result<bool> {
+    Ok(
+        diesel::update(users::table.find(id).filter(users::staff_role.eq(was)))
+            .set(users::staff_role.eq(to))
+            .execute(conn)?
+            == 1,
+    )
+}
+
+/// Owners who can sign in.
+pub fn count_able_owners(conn: &mut Db) -> Result<i64> {
     Ok(users::table
-        .filter(users::role.eq(UserRole::Staff))
+        .filter(users::staff_role.eq(StaffRole::Owner))
         .filter(users::disabled.eq(false))
         .count()
         .get_result(conn)?)
@@ -201,7 +214,7 @@ pub fn queued_by(
     conn: &mut Db,
     id: UserId,
     limit: i64,
-) -> Result<Vec<(MigrationId, String, Option<Time>)>, StoreError> {
+) -> Result<Vec<(MigrationId, String, Option<Time>)>> {
     Ok(migrations::table
         .inner_join(linodes::table)
         .filter(migrations::state.eq(MigrationState::Queued))

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::UserId;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::password_resets;
 
@@ -20,7 +20,7 @@ pub struct NewReset<'a> {
     pub asker: &'a str,
 }
 
-pub fn insert_reset(conn: &mut Db, new: &NewReset<'_>) -> Result<(), StoreError> {
+pub fn insert_reset(conn: &mut Db, new: &NewReset<'_>) -> Result<()> {
     diesel::insert_into(password_resets::table)
         .values(new)
         .execute(conn)?;
@@ -28,7 +28,7 @@ pub fn insert_reset(conn: &mut Db, new: &NewReset<'_>) -> Result<(), StoreError>
 }
 
 /// Who asked for the user's links since then: one for each, at most so many as nobody gets.
-pub fn resets_since(conn: &mut Db, user: UserId, since: Time) -> Result<Vec<String>, StoreError> {
+pub fn resets_since(conn: &mut Db, user: UserId, since: Time) -> Result<Vec<String>> {
     Ok(password_resets::table
         .filter(password_resets::user_id.eq(user))
         .filter(password_resets::created_at.gt(since))
@@ -38,19 +38,17 @@ pub fn resets_since(conn: &mut Db, user: UserId, since: Time) -> Result<Vec<Stri
 }
 
 /// Whose reset this is, if it can still be used.
-pub fn reset_user(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>, StoreError> {
+pub fn reset_user(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>> {
     Ok(password_resets::table
         .filter(password_resets::hash.eq(hash))
         .filter(password_resets::used_at.is_null())
         .filter(password_resets::expires_at.gt(now))
         .select(password_resets::user_id)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 /// Uses the reset up; `None` if it was used, expired or never given.
-pub fn use_reset(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>, StoreError> {
+pub fn use_reset(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>> {
     Ok(diesel::update(
         password_resets::table
             .filter(password_resets::hash.eq(hash))
@@ -64,7 +62,7 @@ pub fn use_reset(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>,
 }
 
 /// Makes every other reset of the user useless.
-pub fn spoil_resets(conn: &mut Db, user: UserId, now: Time) -> Result<(), StoreError> {
+pub fn spoil_resets(conn: &mut Db, user: UserId, now: Time) -> Result<()> {
     diesel::update(
         password_resets::table
             .filter(password_resets::user_id.eq(user))

@@ -6,7 +6,7 @@ use super::User;
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Db, direct};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{sessions, sign_in_failures, users};
 
@@ -19,6 +19,8 @@ pub struct Session {
     pub seen_at: Time,
     pub address: String,
     pub user_agent: String,
+    /// When they showed last who they are.
+    pub proved_at: Option<Time>,
 }
 
 #[derive(Insertable)]
@@ -31,9 +33,10 @@ pub struct NewSession<'a> {
     pub expires_at: Time,
     pub address: &'a str,
     pub user_agent: &'a str,
+    pub proved_at: Option<Time>,
 }
 
-pub fn insert_session(conn: &mut Db, session: &NewSession<'_>) -> Result<SessionId, StoreError> {
+pub fn insert_session(conn: &mut Db, session: &NewSession<'_>) -> Result<SessionId> {
     Ok(diesel::insert_into(sessions::table)
         .values(session)
         .returning(sessions::id)
@@ -46,7 +49,7 @@ pub fn session(
     hash: &str,
     now: Time,
     idle_since: Time,
-) -> Result<Option<(Session, User)>, StoreError> {
+) -> Result<Option<(Session, User)>> {
     // There is one at most: no limit.
     Ok(direct!(conn, |conn| sessions::table
         .inner_join(users::table)
@@ -60,12 +63,7 @@ pub fn session(
 }
 
 /// Is it there still? SQLite gives numbers of deleted rows again, so its time counts too.
-pub fn lives(
-    conn: &mut Db,
-    user: UserId,
-    session: &Session,
-    now: Time,
-) -> Result<bool, StoreError> {
+pub fn lives(conn: &mut Db, user: UserId, session: &Session, now: Time) -> Result<bool> {
     let found: Option<SessionId> = sessions::table
         .find(session.id)
         .filter(sessions::user_id.eq(user))
@@ -77,9 +75,16 @@ pub fn lives(
     Ok(found.is_some())
 }
 
-pub fn touch_session(conn: &mut Db, id: SessionId, now: Time) -> Result<(), StoreError> {
+pub fn touch_session(conn: &mut Db, id: SessionId, now: Time) -> Result<()> {
     diesel::update(sessions::table.find(id))
         .set(sessions::seen_at.eq(now))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_proved(conn: &mut Db, id: SessionId, now: Time) -> Result<()> {
+    diesel::update(sessions::table.find(id))
+        .set(sessions::proved_at.eq(now))
         .execute(conn)?;
     Ok(())
 }
@@ -90,7 +95,7 @@ pub fn sessions_of(
     user: UserId,
     now: Time,
     idle_since: Time,
-) -> Result<Vec<Session>, StoreError> {
+) -> Result<Vec<Session>> {
     Ok(sessions::table
         .filter(sessions::user_id.eq(user))
         .filter(sessions::expires_at.gt(now))
@@ -102,7 +107,7 @@ pub fn sessions_of(
 }
 
 /// Ends one session of this user; `false` if it is not theirs or already ended.
-pub fn end_session(conn: &mut Db, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+pub fn end_session(conn: &mut Db, user: UserId, id: SessionId) -> Result<bool> {
     Ok(
         diesel::delete(sessions::table.find(id).filter(sessions::user_id.eq(user)))
             .execute(conn)?
@@ -111,11 +116,7 @@ pub fn end_session(conn: &mut Db, user: UserId, id: SessionId) -> Result<bool, S
 }
 
 /// Ends all sessions of a user but `keep`; says how many.
-pub fn end_sessions(
-    conn: &mut Db,
-    user: UserId,
-    keep: Option<SessionId>,
-) -> Result<usize, StoreError> {
+pub fn end_sessions(conn: &mut Db, user: UserId, keep: Option<SessionId>) -> Result<usize> {
     let keep = keep.unwrap_or(SessionId(0));
     Ok(diesel::delete(
         sessions::table
@@ -125,7 +126,7 @@ pub fn end_sessions(
     .execute(conn)?)
 }
 
-pub fn drop_expired_sessions(conn: &mut Db, now: Time) -> Result<usize, StoreError> {
+pub fn drop_expired_sessions(conn: &mut Db, now: Time) -> Result<usize> {
     Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
 }
 
@@ -141,7 +142,7 @@ pub fn insert_sign_in_failure(
     email: &str,
     from: FailedAt<'_>,
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::insert_into(sign_in_failures::table)
         .values((
             sign_in_failures::email.eq(email),
@@ -170,7 +171,7 @@ pub fn failures_reach(
     of: Failures<'_>,
     most: usize,
     since: Time,
-) -> Result<Option<Time>, StoreError> {
+) -> Result<Option<Time>> {
     let newest = sign_in_failures::table
         .filter(sign_in_failures::at.gt(since))
         .order(sign_in_failures::at.desc())
@@ -190,7 +191,7 @@ pub fn failures_reach(
     Ok(all.get(most.saturating_sub(1)).copied())
 }
 
-pub fn drop_sign_in_failures(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
+pub fn drop_sign_in_failures(conn: &mut Db, before: Time) -> Result<usize> {
     Ok(
         diesel::delete(sign_in_failures::table.filter(sign_in_failures::at.lt(before)))
             .execute(conn)?,

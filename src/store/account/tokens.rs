@@ -5,10 +5,11 @@ use diesel::prelude::*;
 use crate::domain::account::TokenScope;
 use crate::domain::ids::{TokenId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::account::User;
+use crate::store::db::{Both, Db, columns, direct};
+use crate::store::error::Result;
 use crate::store::limit::Limit;
-use crate::store::schema::api_tokens;
+use crate::store::schema::{api_tokens, users};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = api_tokens)]
@@ -38,7 +39,7 @@ pub struct NewToken<'a> {
 }
 
 /// `false` if this form has made its token already.
-pub fn insert(conn: &mut Db, token: &NewToken<'_>) -> Result<bool, StoreError> {
+pub fn insert(conn: &mut Db, token: &NewToken<'_>) -> Result<bool> {
     let added = Both(
         diesel::insert_into(api_tokens::table)
             .values(token)
@@ -49,7 +50,7 @@ pub fn insert(conn: &mut Db, token: &NewToken<'_>) -> Result<bool, StoreError> {
 }
 
 /// Those that were not revoked, newest first: at most a hundred.
-pub fn of_user(conn: &mut Db, user: UserId) -> Result<Vec<ApiToken>, StoreError> {
+pub fn of_user(conn: &mut Db, user: UserId) -> Result<Vec<ApiToken>> {
     Ok(api_tokens::table
         .filter(api_tokens::user_id.eq(user))
         .filter(api_tokens::revoked_at.is_null())
@@ -60,20 +61,18 @@ pub fn of_user(conn: &mut Db, user: UserId) -> Result<Vec<ApiToken>, StoreError>
 }
 
 /// Has this form of the user's made a token, be it revoked since?
-pub fn form_used(conn: &mut Db, user: UserId, form: &str) -> Result<bool, StoreError> {
+pub fn form_used(conn: &mut Db, user: UserId, form: &str) -> Result<bool> {
     let found: Option<TokenId> = api_tokens::table
         .filter(api_tokens::user_id.eq(user))
         .filter(api_tokens::form.eq(form))
         .select(api_tokens::id)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(found.is_some())
 }
 
 /// Revokes a token of this user; `false` if there is none, or it was revoked before. Its hash goes too, so that it opens
 /// nothing whoever looks it up.
-pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<bool, StoreError> {
+pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<bool> {
     Ok(diesel::update(
         api_tokens::table
             .find(id)
@@ -89,7 +88,7 @@ pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<boo
 }
 
 /// Revokes every token of this user; says how many that were alive.
-pub fn revoke_all(conn: &mut Db, user: UserId, now: Time) -> Result<usize, StoreError> {
+pub fn revoke_all(conn: &mut Db, user: UserId, now: Time) -> Result<usize> {
     let alive = count_live(conn, user, now)?;
     let ids: Vec<TokenId> = api_tokens::table
         .filter(api_tokens::user_id.eq(user))
@@ -102,22 +101,44 @@ pub fn revoke_all(conn: &mut Db, user: UserId, now: Time) -> Result<usize, Store
     Ok(usize::try_from(alive).unwrap_or(0))
 }
 
+#[diesel::dsl::auto_type]
+fn is_live(now: Time) -> _ {
+    let goes_on = api_tokens::expires_at
+        .is_null()
+        .or(api_tokens::expires_at.gt(now));
+    api_tokens::revoked_at.is_null().and(goes_on)
+}
+
 /// Those that open something: neither revoked nor at their end.
-pub fn count_live(conn: &mut Db, user: UserId, now: Time) -> Result<i64, StoreError> {
+pub fn count_live(conn: &mut Db, user: UserId, now: Time) -> Result<i64> {
     Ok(api_tokens::table
         .filter(api_tokens::user_id.eq(user))
-        .filter(api_tokens::revoked_at.is_null())
-        .filter(
-            api_tokens::expires_at
-                .is_null()
-                .or(api_tokens::expires_at.gt(now)),
-        )
+        .filter(is_live(now))
         .count()
         .get_result(conn)?)
 }
 
+/// The token of this hash with its user, if it opens something: not revoked, not at its end, its user not disabled.
+pub fn live(conn: &mut Db, hash: &str, now: Time) -> Result<Option<(ApiToken, User)>> {
+    Ok(direct!(conn, |conn| api_tokens::table
+        .inner_join(users::table)
+        .filter(api_tokens::hash.eq(hash))
+        .filter(is_live(now))
+        .filter(users::disabled.eq(false))
+        .select((columns::<ApiToken>(), columns::<User>()))
+        .get_result(conn))
+    .optional()?)
+}
+
+pub fn touch(conn: &mut Db, id: TokenId, now: Time) -> Result<()> {
+    diesel::update(api_tokens::table.find(id))
+        .set(api_tokens::used_at.eq(now))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Is it this user's, revoked or not?
-pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, StoreError> {
+pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool> {
     let found: Option<TokenId> = api_tokens::table
         .find(id)
         .filter(api_tokens::user_id.eq(user))
@@ -128,7 +149,7 @@ pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, Store
 }
 
 /// Forgets tokens that were revoked, or came to their end, before `before`.
-pub fn drop_dead(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
+pub fn drop_dead(conn: &mut Db, before: Time) -> Result<usize> {
     let dead = api_tokens::revoked_at
         .lt(before)
         .or(api_tokens::expires_at.lt(before));
@@ -147,7 +168,7 @@ pub struct NewApiToken<'a> {
 }
 
 /// Idempotent: a token with this hash is inserted once.
-pub fn insert_api_token(conn: &mut Db, token: &NewApiToken<'_>) -> Result<(), StoreError> {
+pub fn insert_api_token(conn: &mut Db, token: &NewApiToken<'_>) -> Result<()> {
     Both(
         diesel::insert_into(api_tokens::table)
             .values(token)

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, by_key};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{bug_digests, bug_posts, bugs};
 
@@ -24,7 +24,7 @@ pub struct Round {
 
 /// A reply is there: it is told at once, or `every_s` seconds after the round before. Call it before the reply is written:
 /// the bug's row is locked by it, so that replies of a thread become visible in the order of their ids.
-pub fn announce(conn: &mut Db, bug: BugId, now: Time, every_s: i64) -> Result<(), StoreError> {
+pub fn announce(conn: &mut Db, bug: BugId, now: Time, every_s: i64) -> Result<()> {
     let (due, last): (Option<Time>, Option<Time>) = {
         let row = bugs::table
             .find(bug)
@@ -45,7 +45,7 @@ pub fn announce(conn: &mut Db, bug: BugId, now: Time, every_s: i64) -> Result<()
 }
 
 /// A thread with replies to tell, held until the end of the transaction.
-pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>, StoreError> {
+pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>> {
     let due = bugs::table
         .filter(bugs::news_due.le(now))
         .order(bugs::news_due)
@@ -59,30 +59,26 @@ pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>, StoreError> {
     Ok(by_key!(conn, bugs, id, Round))
 }
 
-pub fn is_due(conn: &mut Db, now: Time) -> Result<bool, StoreError> {
+pub fn is_due(conn: &mut Db, now: Time) -> Result<bool> {
     let first: Option<BugId> = bugs::table
         .filter(bugs::news_due.le(now))
         .order(bugs::news_due)
         .select(bugs::id)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(first.is_some())
 }
 
-pub fn last_post(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
+pub fn last_post(conn: &mut Db, bug: BugId) -> Result<i64> {
     let last: Option<BugPostId> = bug_posts::table
         .filter(bug_posts::bug_id.eq(bug))
         .order(bug_posts::id.desc())
         .select(bug_posts::id)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(last.map_or(0, |last| last.0))
 }
 
 /// The next piece of this round goes on after this reader.
-pub fn go_on(conn: &mut Db, round: &Round, until: i64, reader: UserId) -> Result<(), StoreError> {
+pub fn go_on(conn: &mut Db, round: &Round, until: i64, reader: UserId) -> Result<()> {
     diesel::update(bugs::table.find(round.id))
         .set((bugs::news_until.eq(until), bugs::news_reader.eq(reader.0)))
         .execute(conn)?;
@@ -90,13 +86,7 @@ pub fn go_on(conn: &mut Db, round: &Round, until: i64, reader: UserId) -> Result
 }
 
 /// The round is done; `next`: when the next one may begin, if there are replies for it.
-pub fn end(
-    conn: &mut Db,
-    round: &Round,
-    until: i64,
-    now: Time,
-    next: Option<Time>,
-) -> Result<(), StoreError> {
+pub fn end(conn: &mut Db, round: &Round, until: i64, now: Time, next: Option<Time>) -> Result<()> {
     diesel::update(bugs::table.find(round.id))
         .set((
             bugs::news_post.eq(until),
@@ -115,7 +105,7 @@ pub fn posts(
     bug: BugId,
     (after, until): (i64, i64),
     limit: i64,
-) -> Result<Vec<super::Post>, StoreError> {
+) -> Result<Vec<super::Post>> {
     Ok(bug_posts::table
         .filter(bug_posts::bug_id.eq(bug))
         .filter(bug_posts::id.gt(BugPostId(after)))
@@ -130,7 +120,7 @@ pub fn posts(
 // New bugs.
 
 /// Bugs that staff were not told of, oldest first: at most `limit`.
-pub fn untold(conn: &mut Db, limit: i64) -> Result<Vec<(BugId, String)>, StoreError> {
+pub fn untold(conn: &mut Db, limit: i64) -> Result<Vec<(BugId, String)>> {
     Ok(bugs::table
         // As the index says it.
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("NOT bugs.told"))
@@ -140,7 +130,7 @@ pub fn untold(conn: &mut Db, limit: i64) -> Result<Vec<(BugId, String)>, StoreEr
         .load(conn)?)
 }
 
-pub fn mark_told(conn: &mut Db, of: &[BugId]) -> Result<(), StoreError> {
+pub fn mark_told(conn: &mut Db, of: &[BugId]) -> Result<()> {
     for some in of.chunks(500) {
         diesel::update(bugs::table.filter(bugs::id.eq_any(some.to_vec())))
             .set(bugs::told.eq(true))
@@ -149,7 +139,7 @@ pub fn mark_told(conn: &mut Db, of: &[BugId]) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn last_digest(conn: &mut Db) -> Result<Option<Time>, StoreError> {
+pub fn last_digest(conn: &mut Db) -> Result<Option<Time>> {
     Ok(bug_digests::table
         .find(1)
         .select(bug_digests::at)
@@ -157,7 +147,7 @@ pub fn last_digest(conn: &mut Db) -> Result<Option<Time>, StoreError> {
         .optional()?)
 }
 
-pub fn note_digest(conn: &mut Db, now: Time) -> Result<(), StoreError> {
+pub fn note_digest(conn: &mut Db, now: Time) -> Result<()> {
     let sql = diesel::insert_into(bug_digests::table)
         .values((bug_digests::id.eq(1), bug_digests::at.eq(now)))
         .on_conflict(bug_digests::id)

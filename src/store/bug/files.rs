@@ -6,7 +6,7 @@ use crate::domain::bug::attachment::{Attachment, FileKind};
 use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 
@@ -38,7 +38,7 @@ pub struct Place {
     pub by_staff: bool,
 }
 
-pub fn insert(conn: &mut Db, at: Place, file: &Attachment, now: Time) -> Result<(), StoreError> {
+pub fn insert(conn: &mut Db, at: Place, file: &Attachment, now: Time) -> Result<()> {
     diesel::insert_into(bug_files::table)
         .values((
             bug_files::bug_id.eq(at.bug),
@@ -57,7 +57,7 @@ pub fn insert(conn: &mut Db, at: Place, file: &Attachment, now: Time) -> Result<
 }
 
 /// Is it for staff alone: itself, or what it came with?
-pub fn is_hidden(conn: &mut Db, file: &BugFile) -> Result<bool, StoreError> {
+pub fn is_hidden(conn: &mut Db, file: &BugFile) -> Result<bool> {
     if file.hidden_at.is_some() {
         return Ok(true);
     }
@@ -74,7 +74,7 @@ pub fn is_hidden(conn: &mut Db, file: &BugFile) -> Result<bool, StoreError> {
 }
 
 /// Takes a file out of the database, which must be hidden; `false` if there is no such.
-pub fn delete_hidden(conn: &mut Db, bug: BugId, id: BugFileId) -> Result<bool, StoreError> {
+pub fn delete_hidden(conn: &mut Db, bug: BugId, id: BugFileId) -> Result<bool> {
     Ok(diesel::delete(
         bug_files::table
             .find(id)
@@ -86,7 +86,7 @@ pub fn delete_hidden(conn: &mut Db, bug: BugId, id: BugFileId) -> Result<bool, S
 }
 
 /// How many files a thread has.
-pub fn count_of(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
+pub fn count_of(conn: &mut Db, bug: BugId) -> Result<i64> {
     Ok(bug_files::table
         .filter(bug_files::bug_id.eq(bug))
         .count()
@@ -94,7 +94,7 @@ pub fn count_of(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
 }
 
 /// The files of a thread: at most 500, more than which it does not get.
-pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>, StoreError> {
+pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>> {
     Ok(bug_files::table
         .filter(bug_files::bug_id.eq(bug))
         .order(bug_files::id)
@@ -104,7 +104,7 @@ pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>, StoreError> {
 }
 
 /// Sizes of all that an account has attached.
-pub fn sizes_of(conn: &mut Db, account: AccountId) -> Result<i64, StoreError> {
+pub fn sizes_of(conn: &mut Db, account: AccountId) -> Result<i64> {
     let sizes: Vec<i64> = bug_files::table
         .filter(bug_files::account_id.eq(account))
         .select(bug_files::size)
@@ -112,16 +112,10 @@ pub fn sizes_of(conn: &mut Db, account: AccountId) -> Result<i64, StoreError> {
     Ok(sizes.into_iter().sum())
 }
 
-pub fn content(
-    conn: &mut Db,
-    bug: BugId,
-    id: BugFileId,
-) -> Result<Option<(BugFile, Vec<u8>)>, StoreError> {
+pub fn content(conn: &mut Db, bug: BugId, id: BugFileId) -> Result<Option<(BugFile, Vec<u8>)>> {
     Ok(bug_files::table
         .filter(bug_files::id.eq(id))
         .filter(bug_files::bug_id.eq(bug))
         .select((BugFile::as_select(), bug_files::content))
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }

@@ -10,14 +10,14 @@ use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{bug_facts, bug_hits, bug_migrations, bugs, linodes, migrations};
 
 // Whom it hits.
 
 /// `false` if it did already.
-pub fn insert_hit(conn: &mut Db, bug: BugId, user: UserId, now: Time) -> Result<bool, StoreError> {
+pub fn insert_hit(conn: &mut Db, bug: BugId, user: UserId, now: Time) -> Result<bool> {
     let new = (
         bug_hits::bug_id.eq(bug),
         bug_hits::user_id.eq(user),
@@ -31,7 +31,7 @@ pub fn insert_hit(conn: &mut Db, bug: BugId, user: UserId, now: Time) -> Result<
 }
 
 /// Takes back what a user said of any bug of a family, but where they opened it.
-pub fn remove_hits(conn: &mut Db, root: BugId, user: UserId) -> Result<usize, StoreError> {
+pub fn remove_hits(conn: &mut Db, root: BugId, user: UserId) -> Result<usize> {
     let family = bugs::table
         .filter(bugs::root_id.eq(root))
         .filter(bugs::opened_by.ne(user))
@@ -45,7 +45,7 @@ pub fn remove_hits(conn: &mut Db, root: BugId, user: UserId) -> Result<usize, St
 }
 
 /// How many members each of these bugs hits, its duplicates' members among them.
-pub fn hits(conn: &mut Db, roots: &[BugId]) -> Result<HashMap<BugId, i64>, StoreError> {
+pub fn hits(conn: &mut Db, roots: &[BugId]) -> Result<HashMap<BugId, i64>> {
     use diesel::expression_methods::AggregateExpressionMethods;
     let rows: Vec<(BugId, i64)> = bug_hits::table
         .inner_join(bugs::table)
@@ -60,7 +60,7 @@ pub fn hits(conn: &mut Db, roots: &[BugId]) -> Result<HashMap<BugId, i64>, Store
 }
 
 /// Of a family, the bugs that hit this user, with whether they opened it.
-pub fn hits_user(conn: &mut Db, root: BugId, user: UserId) -> Result<Vec<bool>, StoreError> {
+pub fn hits_user(conn: &mut Db, root: BugId, user: UserId) -> Result<Vec<bool>> {
     let rows: Vec<UserId> = bug_hits::table
         .inner_join(bugs::table)
         .filter(bugs::root_id.eq(root))
@@ -75,12 +75,7 @@ pub fn hits_user(conn: &mut Db, root: BugId, user: UserId) -> Result<Vec<bool>, 
 
 // Facts and migrations.
 
-pub fn insert_fact(
-    conn: &mut Db,
-    bug: BugId,
-    kind: FactKind,
-    value: &str,
-) -> Result<(), StoreError> {
+pub fn insert_fact(conn: &mut Db, bug: BugId, kind: FactKind, value: &str) -> Result<()> {
     diesel::insert_into(bug_facts::table)
         .values((
             bug_facts::bug_id.eq(bug),
@@ -91,7 +86,7 @@ pub fn insert_fact(
     Ok(())
 }
 
-pub fn facts(conn: &mut Db, bug: BugId) -> Result<Vec<(FactKind, String)>, StoreError> {
+pub fn facts(conn: &mut Db, bug: BugId) -> Result<Vec<(FactKind, String)>> {
     Ok(bug_facts::table
         .filter(bug_facts::bug_id.eq(bug))
         .select((bug_facts::kind, bug_facts::value))
@@ -105,7 +100,7 @@ pub fn link_migration(
     migration: MigrationId,
     by: UserId,
     now: Time,
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let new = (
         bug_migrations::bug_id.eq(bug),
         bug_migrations::migration_id.eq(migration),
@@ -119,11 +114,7 @@ pub fn link_migration(
     Ok(Both(sql).execute(conn)? == 1)
 }
 
-pub fn unlink_migration(
-    conn: &mut Db,
-    bug: BugId,
-    migration: MigrationId,
-) -> Result<bool, StoreError> {
+pub fn unlink_migration(conn: &mut Db, bug: BugId, migration: MigrationId) -> Result<bool> {
     Ok(diesel::delete(bug_migrations::table.find((bug, migration))).execute(conn)? == 1)
 }
 
@@ -131,7 +122,7 @@ pub fn unlink_migration(
 pub fn migrations_of(
     conn: &mut Db,
     bug: BugId,
-) -> Result<Vec<(MigrationId, MigrationState, String)>, StoreError> {
+) -> Result<Vec<(MigrationId, MigrationState, String)>> {
     Ok(bug_migrations::table
         .inner_join(migrations::table.inner_join(linodes::table))
         .filter(bug_migrations::bug_id.eq(bug))
@@ -142,7 +133,7 @@ pub fn migrations_of(
 }
 
 /// The bugs that explain a migration: at most 50.
-pub fn explaining(conn: &mut Db, migration: MigrationId) -> Result<Vec<Bug>, StoreError> {
+pub fn explaining(conn: &mut Db, migration: MigrationId) -> Result<Vec<Bug>> {
     Ok(bug_migrations::table
         .inner_join(bugs::table)
         .filter(bug_migrations::migration_id.eq(migration))

@@ -15,7 +15,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use super::db::{Both, Db, by_key, columns, lock_named};
 use super::error::StoreError;
 use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
-use super::search;
+use super::{name_index, search};
 use crate::domain::bug::{BugState, Changed, Component, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::mail::MailKind;
@@ -125,7 +125,7 @@ pub struct BugFilter {
     pub of: Option<AccountId>,
     /// Hits this user.
     pub hits: Option<UserId>,
-    /// Words that all stand in its public texts.
+    /// Words that all stand in its public texts; staff find it by names, too (`store::name_index`).
     pub text: String,
     /// Whose members read the list: it leaves out what staff have hidden, but their own.
     pub reader: Option<AccountId>,
@@ -160,7 +160,15 @@ fn filtered<'a>(conn: &Db, filter: &BugFilter) -> Boxed<'a> {
         query = query.filter(bugs::hidden_at.is_null().or(bugs::account_id.eq(reader)));
     }
     if let Some(condition) = search::bugs_with(conn, &filter.text) {
-        query = query.filter(condition);
+        // Whose they are helps staff alone to find them.
+        let names = match filter.reader {
+            None => name_index::bugs_with(conn, &filter.text),
+            Some(_) => None,
+        };
+        query = match names {
+            Some(names) => query.filter(condition.or(names)),
+            None => query.filter(condition),
+        };
     }
     query
 }
@@ -184,6 +192,18 @@ pub fn list(
 pub fn count(conn: &mut Db, filter: &BugFilter) -> Result<i64, StoreError> {
     let query = filtered(conn, filter).count();
     Ok(query.get_result(conn)?)
+}
+
+/// Bugs by state, each with when the first of them was opened.
+pub fn oldest(conn: &mut Db) -> Result<Vec<(BugState, i64, Option<Time>)>, StoreError> {
+    Ok(bugs::table
+        .group_by(bugs::state)
+        .select((
+            bugs::state,
+            diesel::dsl::count_star(),
+            diesel::dsl::min(bugs::opened_at),
+        ))
+        .load(conn)?)
 }
 
 pub fn counts(conn: &mut Db) -> Result<Vec<(BugState, i64)>, StoreError> {

@@ -6,7 +6,7 @@ use crate::domain::bug::Part;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 use crate::store::search;
@@ -20,12 +20,7 @@ pub struct Hiding<'a> {
 }
 
 /// Hides a part of a bug, or shows it again (`None`); `false` if it is so already, or if the bug has no such part.
-pub fn set(
-    conn: &mut Db,
-    bug: BugId,
-    part: Part,
-    to: Option<Hiding<'_>>,
-) -> Result<bool, StoreError> {
+pub fn set(conn: &mut Db, bug: BugId, part: Part, to: Option<Hiding<'_>>) -> Result<bool> {
     let is_hidden = to.is_none();
     let (at, by) = (to.map(|it| it.at), to.map(|it| it.by));
     let reason = to.map_or("", |it| it.reason);
@@ -70,7 +65,7 @@ pub fn set(
 }
 
 /// Is there such a part?
-pub fn exists(conn: &mut Db, bug: BugId, part: Part) -> Result<bool, StoreError> {
+pub fn exists(conn: &mut Db, bug: BugId, part: Part) -> Result<bool> {
     let count: i64 = match part {
         Part::Opening => bugs::table.find(bug).count().get_result(conn)?,
         Part::Post(id) => bug_posts::table
@@ -91,7 +86,7 @@ pub fn exists(conn: &mut Db, bug: BugId, part: Part) -> Result<bool, StoreError>
 const BATCH: i64 = 200;
 
 /// From now on, what is searched of a bug is what everybody may read of it.
-pub fn search_what_shows(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
+pub fn search_what_shows(conn: &mut Db, bug: BugId) -> Result<()> {
     search::forget_bug(conn, bug)?;
     let opening: Option<(String, String, String, String)> = bugs::table
         .find(bug)

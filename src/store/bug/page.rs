@@ -8,7 +8,7 @@ use crate::domain::bug::FactKind;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::store::bug;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 /// A bug in a list.
 #[derive(Debug)]
@@ -25,19 +25,19 @@ pub fn rows(
     filter: &BugFilter,
     before: Option<BugId>,
     limit: i64,
-) -> Result<Vec<BugRow>, StoreError> {
+) -> Result<Vec<BugRow>> {
     let found = bug::list(conn, filter, before, limit)?;
     complete(conn, found)
 }
 
 /// These bugs, in this order.
-pub fn rows_of(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugRow>, StoreError> {
+pub fn rows_of(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugRow>> {
     let mut found = bug::by_ids(conn, ids)?;
     found.sort_by_key(|bug| ids.iter().position(|id| *id == bug.id));
     complete(conn, found)
 }
 
-fn complete(conn: &mut Db, found: Vec<BugHead>) -> Result<Vec<BugRow>, StoreError> {
+fn complete(conn: &mut Db, found: Vec<BugHead>) -> Result<Vec<BugRow>> {
     let roots: Vec<BugId> = found.iter().map(|bug| bug.root_id).collect();
     let ids: Vec<BugId> = found.iter().map(|bug| bug.id).collect();
     let hits = links::hits(conn, &roots)?;
@@ -80,7 +80,7 @@ pub fn thread(
     reader: UserId,
     after: BugPostId,
     limit: i64,
-) -> Result<Option<Thread>, StoreError> {
+) -> Result<Option<Thread>> {
     let Some(bug) = bug::bug(conn, id)? else {
         return Ok(None);
     };

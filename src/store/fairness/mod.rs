@@ -10,7 +10,7 @@ use diesel::sql_types::{BigInt, Text};
 use usage::{Value, many, places};
 
 use super::db::Db;
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{host_fairness, linodes};
 use crate::domain::fairness::judge::Figures;
 use crate::domain::ids::{HostId, LinodeId};
@@ -35,7 +35,7 @@ pub struct Interval {
 
 const ROWS: usize = 300;
 
-pub fn set(conn: &mut Db, step: i64, rows: &[Interval]) -> Result<(), StoreError> {
+pub fn set(conn: &mut Db, step: i64, rows: &[Interval]) -> Result<()> {
     for rows in rows.chunks(ROWS) {
         let sql = format!(
             "INSERT INTO host_fairness (host_id, step, slot, judged_ms, contended_ms, guests, jain, worst_id, worst_ratio, \
@@ -72,7 +72,7 @@ pub fn of_host(
     host: HostId,
     step: i64,
     (from, until): (i64, i64),
-) -> Result<Vec<Interval>, StoreError> {
+) -> Result<Vec<Interval>> {
     Ok(host_fairness::table
         .filter(host_fairness::host_id.eq(host))
         .filter(host_fairness::step.eq(step))
@@ -179,11 +179,7 @@ fn mean(sum: i64, over: i64) -> f64 {
 }
 
 /// Every host with samples in the times: one query for each of `steps` (step, from, until).
-pub fn summaries(
-    conn: &mut Db,
-    step: i64,
-    (from, until): (i64, i64),
-) -> Result<Vec<Summary>, StoreError> {
+pub fn summaries(conn: &mut Db, step: i64, (from, until): (i64, i64)) -> Result<Vec<Summary>> {
     const SQL: &str = "SELECT host_id, CAST(SUM(judged_ms) AS BIGINT) AS judged_ms, \
         CAST(SUM(contended_ms) AS BIGINT) AS contended_ms, \
         CAST(SUM(CASE WHEN guests > 0 THEN contended_ms ELSE 0 END) AS BIGINT) AS compared_ms, \
@@ -221,7 +217,7 @@ pub fn worst(
     hosts: &[HostId],
     step: i64,
     (from, until): (i64, i64),
-) -> Result<Vec<Worst>, StoreError> {
+) -> Result<Vec<Worst>> {
     if hosts.is_empty() {
         return Ok(Vec::new());
     }
@@ -245,18 +241,16 @@ pub fn worst(
 }
 
 /// When the first interval of `step` begins.
-pub fn first(conn: &mut Db, step: i64) -> Result<Option<i64>, StoreError> {
+pub fn first(conn: &mut Db, step: i64) -> Result<Option<i64>> {
     Ok(host_fairness::table
         .filter(host_fairness::step.eq(step))
         .order(host_fairness::slot)
         .select(host_fairness::slot)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 /// Labels of these Linodes.
-pub fn labels(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<(LinodeId, String)>, StoreError> {
+pub fn labels(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<(LinodeId, String)>> {
     Ok(linodes::table
         .filter(linodes::id.eq_any(of.to_vec()))
         .select((linodes::id, linodes::label))
@@ -264,12 +258,12 @@ pub fn labels(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<(LinodeId, String)>,
 }
 
 /// Is there an interval of `step` that began before `before`?
-pub fn any_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, StoreError> {
+pub fn any_before(conn: &mut Db, step: i64, before: i64) -> Result<bool> {
     Ok(first(conn, step)?.is_some_and(|oldest| oldest < before))
 }
 
 /// Forgets up to `most` of the oldest intervals that began before `before`. Says how many.
-pub fn forget(conn: &mut Db, step: i64, before: i64, most: i64) -> Result<usize, StoreError> {
+pub fn forget(conn: &mut Db, step: i64, before: i64, most: i64) -> Result<usize> {
     let sql = "DELETE FROM host_fairness WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM host_fairness \
                WHERE step = $1 AND slot < $2 ORDER BY slot LIMIT $3)";
     let values = [step, before, most].map(Value::Int);

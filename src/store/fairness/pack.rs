@@ -3,7 +3,7 @@
 
 use crate::domain::fairness::usage::{NO_LEVEL, Usage};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 /// The first byte of everything packed: another layout gets another.
 const LAYOUT: u8 = 1;
@@ -51,7 +51,7 @@ pub fn pack_round(step: i64, of: &[(LinodeId, Usage)]) -> Vec<u8> {
     out
 }
 
-pub fn unpack_round(step: i64, data: &[u8]) -> Result<Vec<(LinodeId, Usage)>, StoreError> {
+pub fn unpack_round(step: i64, data: &[u8]) -> Result<Vec<(LinodeId, Usage)>> {
     let mut from = Reader::open(data)?;
     let (mut before, mut last) = (NOTHING, 0_i64);
     let mut found = Vec::new();
@@ -105,7 +105,7 @@ pub fn pack_day(of: &[DayPart]) -> Vec<u8> {
     out
 }
 
-pub fn unpack_day(data: &[u8]) -> Result<Vec<DayPart>, StoreError> {
+pub fn unpack_day(data: &[u8]) -> Result<Vec<DayPart>> {
     let mut from = Reader::open(data)?;
     let (mut before, mut next) = (NOTHING, 0_u8);
     let mut found = Vec::new();
@@ -214,7 +214,7 @@ fn spoilt() -> StoreError {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn open(data: &'a [u8]) -> Result<Self, StoreError> {
+    fn open(data: &'a [u8]) -> Result<Self> {
         match data.split_first() {
             Some((&LAYOUT, rest)) => Ok(Self(rest)),
             _ => Err(spoilt()),
@@ -225,13 +225,13 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    fn byte(&mut self) -> Result<u8, StoreError> {
+    fn byte(&mut self) -> Result<u8> {
         let (first, rest) = self.0.split_first().ok_or_else(spoilt)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    fn number(&mut self) -> Result<u64, StoreError> {
+    fn number(&mut self) -> Result<u64> {
         let mut value = 0;
         for at in 0..10 {
             let byte = self.byte()?;
@@ -243,16 +243,11 @@ impl<'a> Reader<'a> {
         Err(spoilt())
     }
 
-    fn signed(&mut self) -> Result<i64, StoreError> {
+    fn signed(&mut self) -> Result<i64> {
         i64::try_from(self.number()?).map_err(|_| spoilt())
     }
 
-    fn usage(
-        &mut self,
-        before: &mut Before,
-        whole_ms: u64,
-        shift: u32,
-    ) -> Result<Usage, StoreError> {
+    fn usage(&mut self, before: &mut Before, whole_ms: u64, shift: u32) -> Result<Usage> {
         let mask = self.number()?;
         let mut usage = Usage {
             covered_ms: if mask & COVERED == 0 {

@@ -7,7 +7,7 @@ use super::usage::{self, Packed, rounds};
 use crate::domain::fairness::usage::{Range, Stretch, Usage};
 use crate::domain::ids::{AccountId, HostId, LinodeId};
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::host::{self, Host};
 use crate::store::linode::page::{Wanted, labels};
 use crate::store::linode::{self, Linode};
@@ -58,7 +58,7 @@ pub fn of_member(
     (which, q): (Option<LinodeId>, &str),
     (range, every): (Range, bool),
     now: i64,
-) -> Result<Option<LinodeUsage>, StoreError> {
+) -> Result<Option<LinodeUsage>> {
     let mut wanted = Wanted {
         q: q.to_owned(),
         most: MOST_CHOICES + 1,
@@ -118,17 +118,12 @@ pub fn around(
     migration: Migration,
     (source, destination): (Host, Host),
     now: i64,
-) -> Result<Moved, StoreError> {
+) -> Result<Moved> {
     moved_of(conn, migration, &[source, destination], now)
 }
 
 /// A move with what its Linode used around it.
-fn moved_of(
-    conn: &mut Db,
-    migration: Migration,
-    known: &[Host],
-    now: i64,
-) -> Result<Moved, StoreError> {
+fn moved_of(conn: &mut Db, migration: Migration, known: &[Host], now: i64) -> Result<Moved> {
     let begun = migration
         .stopped_at
         .or(migration.started_at)
@@ -148,7 +143,7 @@ fn moved_of(
     })
 }
 
-fn named(known: &[Host], id: HostId) -> Result<Host, StoreError> {
+fn named(known: &[Host], id: HostId) -> Result<Host> {
     let found = known.iter().find(|host| host.id == id).cloned();
     found.ok_or_else(|| StoreError::Data(format!("host {id} does not exist")))
 }
@@ -170,7 +165,7 @@ fn joint(
     hosts: &[HostId],
     steps: &[i64],
     (from, until): (i64, i64),
-) -> Result<Vec<(i64, Packed)>, StoreError> {
+) -> Result<Vec<(i64, Packed)>> {
     let mut found = Vec::new();
     let mut next = from;
     for step in steps {
@@ -189,7 +184,7 @@ fn series(
     hosts: &[HostId],
     steps: &[i64],
     span: (i64, i64),
-) -> Result<Vec<Stretch>, StoreError> {
+) -> Result<Vec<Stretch>> {
     let mut found = Vec::new();
     for (step, round) in joint(conn, hosts, steps, span)? {
         let all = pack::readable(step, round.host, round.slot, &round.data);
@@ -213,7 +208,7 @@ fn long(
     hosts: &[HostId],
     (from, until): (i64, i64),
     now: i64,
-) -> Result<Vec<Stretch>, StoreError> {
+) -> Result<Vec<Stretch>> {
     let mut all: BTreeMap<(i64, HostId), Stretch> = BTreeMap::new();
     let days = (from.div_euclid(DAY), (until - 1).div_euclid(DAY) + 1);
     for (day, data) in usage::days(conn, linode, days)? {
@@ -244,7 +239,7 @@ pub fn of_host(
     host: HostId,
     range: Range,
     now: i64,
-) -> Result<BTreeMap<LinodeId, Usage>, StoreError> {
+) -> Result<BTreeMap<LinodeId, Usage>> {
     let (steps, back): (&[i64], i64) = match range {
         Range::Hour => (&[MINUTE, TEN], 3600),
         Range::Day => (&[DAY_STEP, MINUTE, TEN], DAY),

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store::db::{Db, lock_named};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
 
@@ -24,7 +24,7 @@ pub struct Metered {
 }
 
 /// The Linodes that a host owns.
-pub fn metered_on(conn: &mut Db, host: HostId) -> Result<Vec<Metered>, StoreError> {
+pub fn metered_on(conn: &mut Db, host: HostId) -> Result<Vec<Metered>> {
     Ok(linodes::table
         .inner_join(plans::table)
         .left_join(linode_weights::table)
@@ -94,7 +94,7 @@ const ROWS: usize = 500;
 const IDS: usize = 5000;
 
 /// Puts rounds in; one that is there already stays. Says how many were new.
-pub fn add_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<usize, StoreError> {
+pub fn add_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<usize> {
     let mut new = 0;
     for rows in rows.chunks(ROWS) {
         let sql = format!(
@@ -113,7 +113,7 @@ pub fn add_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<usize, St
 }
 
 /// Puts longer intervals in, or what they are by now; they are to be rolled up (again).
-pub fn set_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<(), StoreError> {
+pub fn set_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<()> {
     for rows in rows.chunks(ROWS) {
         let sql = format!(
             "INSERT INTO usage_rounds (host_id, step, slot, data) VALUES {} \
@@ -142,21 +142,19 @@ fn round_values(step: i64, row: &Packed) -> [Value<'_>; 4] {
 
 /// One portal at a time rolls up, so that a late round cannot be overwritten by a sum that did not see it. SQLite has one
 /// writer anyway.
-pub fn lock_rolling(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock_rolling(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xenu")
 }
 
 /// The oldest interval of `step` that is not rolled up and began before `before`.
-pub fn oldest_open(conn: &mut Db, step: i64, before: i64) -> Result<Option<i64>, StoreError> {
+pub fn oldest_open(conn: &mut Db, step: i64, before: i64) -> Result<Option<i64>> {
     Ok(usage_rounds::table
         .filter(usage_rounds::step.eq(step))
         .filter(usage_rounds::slot.lt(before))
         .filter(diesel::dsl::not(usage_rounds::rolled))
         .order(usage_rounds::slot)
         .select(usage_rounds::slot)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 /// Takes up to `most` hosts with intervals not rolled up in `from..until`, and notes these as rolled up.
@@ -165,7 +163,7 @@ pub fn claim_open(
     step: i64,
     (from, until): (i64, i64),
     most: i64,
-) -> Result<Vec<HostId>, StoreError> {
+) -> Result<Vec<HostId>> {
     let hosts: Vec<HostId> = usage_rounds::table
         .filter(usage_rounds::step.eq(step))
         .filter(usage_rounds::slot.ge(from))
@@ -195,7 +193,7 @@ pub fn rounds(
     step: i64,
     hosts: &[HostId],
     (from, until): (i64, i64),
-) -> Result<Vec<Packed>, StoreError> {
+) -> Result<Vec<Packed>> {
     let rows: Vec<(HostId, i64, Vec<u8>)> = usage_rounds::table
         .filter(usage_rounds::host_id.eq_any(hosts.to_vec()))
         .filter(usage_rounds::step.eq(step))
@@ -215,11 +213,7 @@ pub fn rounds(
 }
 
 /// This day of these Linodes, as far as it is kept.
-pub fn days_of(
-    conn: &mut Db,
-    linodes: &[LinodeId],
-    day: i64,
-) -> Result<Vec<(LinodeId, Vec<u8>)>, StoreError> {
+pub fn days_of(conn: &mut Db, linodes: &[LinodeId], day: i64) -> Result<Vec<(LinodeId, Vec<u8>)>> {
     Ok(usage_days::table
         .filter(usage_days::linode_id.eq_any(linodes.to_vec()))
         .filter(usage_days::day.eq(day))
@@ -232,7 +226,7 @@ pub fn days(
     conn: &mut Db,
     linode: LinodeId,
     (from, until): (i64, i64),
-) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+) -> Result<Vec<(i64, Vec<u8>)>> {
     Ok(usage_days::table
         .filter(usage_days::linode_id.eq(linode))
         .filter(usage_days::day.ge(from))
@@ -242,7 +236,7 @@ pub fn days(
         .load(conn)?)
 }
 
-pub fn set_days(conn: &mut Db, rows: &[(LinodeId, i64, Vec<u8>)]) -> Result<(), StoreError> {
+pub fn set_days(conn: &mut Db, rows: &[(LinodeId, i64, Vec<u8>)]) -> Result<()> {
     for rows in rows.chunks(ROWS) {
         let sql = format!(
             "INSERT INTO usage_days (linode_id, day, data) VALUES {} \
@@ -259,7 +253,7 @@ fn day_values((linode, day, data): &(LinodeId, i64, Vec<u8>)) -> [Value<'_>; 3] 
 }
 
 /// Which of these Linodes there are.
-pub fn existing(conn: &mut Db, of: &[LinodeId]) -> Result<BTreeSet<LinodeId>, StoreError> {
+pub fn existing(conn: &mut Db, of: &[LinodeId]) -> Result<BTreeSet<LinodeId>> {
     let mut found = BTreeSet::new();
     for some in of.chunks(IDS) {
         let ids: Vec<LinodeId> = linodes::table
@@ -272,15 +266,13 @@ pub fn existing(conn: &mut Db, of: &[LinodeId]) -> Result<BTreeSet<LinodeId>, St
 }
 
 /// Is there an interval of `step` that began before `before`?
-pub fn any_round_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, StoreError> {
+pub fn any_round_before(conn: &mut Db, step: i64, before: i64) -> Result<bool> {
     let oldest: Option<i64> = usage_rounds::table
         .filter(usage_rounds::step.eq(step))
         .filter(usage_rounds::slot.lt(before))
         .order(usage_rounds::slot)
         .select(usage_rounds::slot)
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(oldest.is_some())
 }
 
@@ -291,7 +283,7 @@ pub fn forget_rounds(
     step: i64,
     (before, anyway): (i64, i64),
     most: i64,
-) -> Result<usize, StoreError> {
+) -> Result<usize> {
     // The oldest first, and then whether they may go: what may not yet is not searched again and again for the rest.
     let sql = "DELETE FROM usage_rounds WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM \
                (SELECT host_id, step, slot, rolled FROM usage_rounds WHERE step = $1 AND slot < $2 ORDER BY slot LIMIT $3) \
@@ -302,7 +294,7 @@ pub fn forget_rounds(
 }
 
 /// Is there a day of a Linode before `before`?
-pub fn any_day_before(conn: &mut Db, before: i64) -> Result<bool, StoreError> {
+pub fn any_day_before(conn: &mut Db, before: i64) -> Result<bool> {
     let oldest: Option<i64> = usage_days::table
         .select(diesel::dsl::min(usage_days::day))
         .at_most::<1>()
@@ -311,7 +303,7 @@ pub fn any_day_before(conn: &mut Db, before: i64) -> Result<bool, StoreError> {
 }
 
 /// Forgets up to `most` of the Linodes' oldest days before `before`. Says how many.
-pub fn forget_days(conn: &mut Db, before: i64, most: i64) -> Result<usize, StoreError> {
+pub fn forget_days(conn: &mut Db, before: i64, most: i64) -> Result<usize> {
     let sql = "DELETE FROM usage_days WHERE (linode_id, day) IN (SELECT linode_id, day FROM usage_days WHERE day < $1 \
                ORDER BY day LIMIT $2)";
     let values = [before, most].map(Value::Int);

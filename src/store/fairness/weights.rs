@@ -8,7 +8,7 @@ use crate::domain::fairness::shares::{Rule, RuleKind};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
 use crate::store::db::{Db, by_key, lock_named};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{hosts, linode_weights, linodes, plans, weight_rule};
 
@@ -34,21 +34,21 @@ impl RuleRow {
 }
 
 /// One at a time changes the rule, so that of two the second sees the first's. SQLite has one writer anyway.
-pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xenw")
 }
 
 /// As it was set, if it ever was.
-pub fn stored(conn: &mut Db) -> Result<Option<RuleRow>, StoreError> {
+pub fn stored(conn: &mut Db) -> Result<Option<RuleRow>> {
     Ok(by_key!(conn, weight_rule, 1_i64, RuleRow))
 }
 
 /// The rule in force.
-pub fn rule(conn: &mut Db) -> Result<Rule, StoreError> {
+pub fn rule(conn: &mut Db) -> Result<Rule> {
     Ok(stored(conn)?.map_or(Rule::Plan, |row| row.rule()))
 }
 
-pub fn set(conn: &mut Db, row: &RuleRow) -> Result<(), StoreError> {
+pub fn set(conn: &mut Db, row: &RuleRow) -> Result<()> {
     let changed = diesel::update(weight_rule::table.find(1_i64))
         .set(row)
         .execute(conn)?;
@@ -61,7 +61,7 @@ pub fn set(conn: &mut Db, row: &RuleRow) -> Result<(), StoreError> {
 }
 
 /// The Linode's weight, if it was set by hand.
-pub fn own(conn: &mut Db, linode: LinodeId) -> Result<Option<i64>, StoreError> {
+pub fn own(conn: &mut Db, linode: LinodeId) -> Result<Option<i64>> {
     Ok(linode_weights::table
         .find(linode)
         .select(linode_weights::weight)
@@ -70,7 +70,7 @@ pub fn own(conn: &mut Db, linode: LinodeId) -> Result<Option<i64>, StoreError> {
 }
 
 /// Weights set by hand on a host's Linodes.
-pub fn own_on(conn: &mut Db, host: HostId) -> Result<HashMap<LinodeId, i64>, StoreError> {
+pub fn own_on(conn: &mut Db, host: HostId) -> Result<HashMap<LinodeId, i64>> {
     let rows: Vec<(LinodeId, i64)> = linode_weights::table
         .inner_join(linodes::table)
         .filter(linodes::host_id.eq(host))
@@ -85,7 +85,7 @@ pub fn set_own(
     weight: Option<i64>,
     reason: &str,
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::delete(linode_weights::table.find(linode)).execute(conn)?;
     if let Some(weight) = weight {
         diesel::insert_into(linode_weights::table)
@@ -114,7 +114,7 @@ pub struct Own {
 }
 
 /// By Linode, after `after`.
-pub fn list_own(conn: &mut Db, after: LinodeId, most: i64) -> Result<Vec<Own>, StoreError> {
+pub fn list_own(conn: &mut Db, after: LinodeId, most: i64) -> Result<Vec<Own>> {
     Ok(linode_weights::table
         .inner_join(
             linodes::table

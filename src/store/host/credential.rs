@@ -6,12 +6,12 @@ use super::Host;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{enrolment_tokens, hosts};
 
 /// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.
-pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, StoreError> {
+pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>> {
     // One look at both: between two, the newer one may take the older one's place.
     let found: Option<(Host, Option<bool>)> = hosts::table
         .filter(
@@ -20,13 +20,11 @@ pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, 
                 .or(hosts::next_credential_hash.eq(hash)),
         )
         .select((Host::as_select(), hosts::next_credential_hash.eq(hash)))
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?;
+        .one(conn)?;
     Ok(found.map(|(host, is_next)| (host, is_next == Some(true))))
 }
 
-pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<()> {
     diesel::update(
         hosts::table
             .find(id)
@@ -40,7 +38,7 @@ pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn set_next_credential(conn: &mut Db, id: HostId, hash: &str) -> Result<(), StoreError> {
+pub fn set_next_credential(conn: &mut Db, id: HostId, hash: &str) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set(hosts::next_credential_hash.eq(hash))
         .execute(conn)?;
@@ -55,11 +53,7 @@ pub struct Enrolment<'a> {
     pub now: Time,
 }
 
-pub fn set_enrolled(
-    conn: &mut Db,
-    id: HostId,
-    enrolment: &Enrolment<'_>,
-) -> Result<(), StoreError> {
+pub fn set_enrolled(conn: &mut Db, id: HostId, enrolment: &Enrolment<'_>) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::credential_hash.eq(enrolment.credential_hash),
@@ -73,7 +67,7 @@ pub fn set_enrolled(
     Ok(())
 }
 
-pub fn revoke_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+pub fn revoke_credential(conn: &mut Db, id: HostId) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::credential_hash.eq(None::<String>),
@@ -83,12 +77,7 @@ pub fn revoke_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn insert_enrolment_token(
-    conn: &mut Db,
-    hash: &str,
-    host: HostId,
-    until: Time,
-) -> Result<(), StoreError> {
+pub fn insert_enrolment_token(conn: &mut Db, hash: &str, host: HostId, until: Time) -> Result<()> {
     // A new token makes the ones before it useless.
     diesel::delete(
         enrolment_tokens::table
@@ -107,11 +96,7 @@ pub fn insert_enrolment_token(
 }
 
 /// Uses the token up; `None` if it was used, expired or never given.
-pub fn use_enrolment_token(
-    conn: &mut Db,
-    hash: &str,
-    now: Time,
-) -> Result<Option<HostId>, StoreError> {
+pub fn use_enrolment_token(conn: &mut Db, hash: &str, now: Time) -> Result<Option<HostId>> {
     Ok(diesel::update(
         enrolment_tokens::table
             .filter(enrolment_tokens::hash.eq(hash))

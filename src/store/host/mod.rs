@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::schema::{self, hosts};
 use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
@@ -79,12 +79,12 @@ impl Host {
     }
 
     /// The kernels its agent last reported; none from a host that was never heard of, or that takes any.
-    pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
+    pub fn kernel_list(&self) -> Result<Vec<KernelReport>> {
         kernels_of(self.id, &self.kernels)
     }
 }
 
-pub(super) fn kernels_of(host: HostId, json: &str) -> Result<Vec<KernelReport>, StoreError> {
+pub(super) fn kernels_of(host: HostId, json: &str) -> Result<Vec<KernelReport>> {
     serde_json::from_str(json)
         .map_err(|error| StoreError::Data(format!("kernels of host {host}: {error}")))
 }
@@ -104,40 +104,56 @@ pub struct NewHost<'a> {
     pub created_at: Time,
 }
 
-pub fn insert(conn: &mut Db, host: &NewHost<'_>) -> Result<Host, StoreError> {
+pub fn insert(conn: &mut Db, host: &NewHost<'_>) -> Result<Host> {
     Ok(diesel::insert_into(hosts::table)
         .values(host)
         .returning(columns::<Host>())
         .get_result(conn)?)
 }
 
-pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
+pub fn all(conn: &mut Db) -> Result<Vec<Host>> {
     Ok(hosts::table
         .order(hosts::name)
         .select(Host::as_select())
         .load(conn)?)
 }
 
-/// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those that should speak, and
-/// were not heard of since. `emptying`: only those that staff empty. `untrusted`: only those whose ledger is not trusted.
+/// Which hosts a list is about: all that is set holds for each.
+#[derive(Debug, Clone, Default)]
+pub struct HostFilter {
+    /// Should speak, and were not heard of since.
+    pub silent_since: Option<Time>,
+    /// Staff empty it.
+    pub emptying: bool,
+    /// Its ledger is not trusted.
+    pub untrusted: bool,
+    /// A part of its name.
+    pub text: String,
+}
+
+/// A page of the list, by name; `after`: the name of the last row seen.
 pub fn page(
     conn: &mut Db,
-    silent_since: Option<Time>,
-    (emptying, untrusted): (bool, bool),
+    filter: &HostFilter,
     after: Option<&str>,
     limit: i64,
-) -> Result<Vec<Host>, StoreError> {
+) -> Result<Vec<Host>> {
     let mut query = hosts::table
         .order(hosts::name)
         .select(Host::as_select())
         .into_boxed();
-    if let Some(since) = silent_since {
+    if let Some(since) = filter.silent_since {
         query = query.filter(silence::is_silent(since));
     }
-    if emptying {
+    if filter.emptying {
         query = query.filter(hosts::emptying_since.is_not_null());
     }
-    if untrusted {
+    if !filter.text.is_empty() {
+        // Names have neither of the signs that mean something here.
+        let part = filter.text.to_lowercase().replace(['%', '_'], " ");
+        query = query.filter(hosts::name.like(format!("%{part}%")));
+    }
+    if filter.untrusted {
         query = query
             .filter(hosts::ledger_fault.ne(""))
             .filter(hosts::state.ne(HostState::Quarantined));
@@ -149,37 +165,35 @@ pub fn page(
 }
 
 /// Every host's name, in order.
-pub fn names(conn: &mut Db) -> Result<Vec<(HostId, String)>, StoreError> {
+pub fn names(conn: &mut Db) -> Result<Vec<(HostId, String)>> {
     Ok(hosts::table
         .order(hosts::name)
         .select((hosts::id, hosts::name))
         .load(conn)?)
 }
 
-pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>> {
     Ok(by_key!(conn, hosts, id, Host))
 }
 
 /// Those of these that there are, in no order.
-pub fn some(conn: &mut Db, ids: &[HostId]) -> Result<Vec<Host>, StoreError> {
+pub fn some(conn: &mut Db, ids: &[HostId]) -> Result<Vec<Host>> {
     Ok(hosts::table
         .filter(hosts::id.eq_any(ids.to_vec()))
         .select(Host::as_select())
         .load(conn)?)
 }
 
-pub fn by_name(conn: &mut Db, name: &str) -> Result<Option<Host>, StoreError> {
+pub fn by_name(conn: &mut Db, name: &str) -> Result<Option<Host>> {
     Ok(hosts::table
         .filter(hosts::name.eq(name))
         .select(Host::as_select())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 /// Takes the host's row lock on PostgreSQL, so that two offers cannot both take the last of its memory.
 /// SQLite has one writer anyway.
-pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+pub fn lock(conn: &mut Db, id: HostId) -> Result<()> {
     if let Db::Pg(pg) = conn {
         hosts::table
             .find(id)
@@ -195,7 +209,7 @@ pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
 
 /// May the host be given jobs: it is neither disabled nor quarantined, and its agent's credential was not revoked.
 /// Its ledger must be trusted, too, and have been at its place since before `settled`.
-pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, StoreError> {
+pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(
         hosts::table
             .find(id)
@@ -212,7 +226,7 @@ pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, Stor
 }
 
 /// Does its agent speak this version of the wire, or a newer one?
-pub fn speaks(conn: &mut Db, id: HostId, protocol: u32) -> Result<bool, StoreError> {
+pub fn speaks(conn: &mut Db, id: HostId, protocol: u32) -> Result<bool> {
     let protocol = i32::try_from(protocol).unwrap_or(i32::MAX);
     Ok(diesel::select(diesel::dsl::exists(
         hosts::table.find(id).filter(hosts::protocol.ge(protocol)),
@@ -231,7 +245,7 @@ pub struct Seen<'a> {
     pub now: Time,
 }
 
-pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<(), StoreError> {
+pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::agent_version.eq(seen.agent_version),
@@ -246,7 +260,7 @@ pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<(), StoreE
 }
 
 /// A host that is not draining (any more) is not being emptied, either.
-pub fn set_state(conn: &mut Db, id: HostId, state: HostState) -> Result<(), StoreError> {
+pub fn set_state(conn: &mut Db, id: HostId, state: HostState) -> Result<()> {
     let host = diesel::update(hosts::table.find(id));
     if state == HostState::Draining {
         host.set(hosts::state.eq(state)).execute(conn)?;
@@ -261,7 +275,7 @@ pub fn set_state(conn: &mut Db, id: HostId, state: HostState) -> Result<(), Stor
 }
 
 /// Staff empty it from now on.
-pub fn set_emptying(conn: &mut Db, id: HostId, since: Time) -> Result<(), StoreError> {
+pub fn set_emptying(conn: &mut Db, id: HostId, since: Time) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::state.eq(HostState::Draining),
@@ -272,12 +286,7 @@ pub fn set_emptying(conn: &mut Db, id: HostId, since: Time) -> Result<(), StoreE
 }
 
 /// `slots`: migrations the host takes part in at once. `cap_mb_s`: `None` is no cap.
-pub fn set_limits(
-    conn: &mut Db,
-    id: HostId,
-    slots: i32,
-    cap_mb_s: Option<i32>,
-) -> Result<(), StoreError> {
+pub fn set_limits(conn: &mut Db, id: HostId, slots: i32, cap_mb_s: Option<i32>) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((hosts::slots.eq(slots), hosts::cap_mb_s.eq(cap_mb_s)))
         .execute(conn)?;
@@ -285,10 +294,7 @@ pub fn set_limits(
 }
 
 /// Names of these hosts.
-pub fn host_names(
-    conn: &mut Db,
-    mut of: Vec<HostId>,
-) -> Result<HashMap<HostId, String>, StoreError> {
+pub fn host_names(conn: &mut Db, mut of: Vec<HostId>) -> Result<HashMap<HostId, String>> {
     of.sort_unstable();
     of.dedup();
     let rows: Vec<(HostId, String)> = schema::hosts::table

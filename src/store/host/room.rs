@@ -14,12 +14,12 @@ use crate::domain::placement::{self, Door, Link, Room, Shut};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::hosts;
 
 /// Whose rooms, as whom they are asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct RoomQuery {
     /// An agent heard of before this is silent.
     pub heard_since: Time,
     /// The Linode that a place is sought for: copies of it that a host keeps make way for it, or serve it again.
@@ -40,8 +40,8 @@ struct Promised {
     coming_mb: i64,
 }
 
-/// Every host with what is promised on it. `asked.of` as [`Asked`] says.
-pub fn rooms(conn: &mut Db, asked: Asked) -> Result<Vec<Room>, StoreError> {
+/// Every host with what is promised on it. `asked.of` as [`RoomQuery`] says.
+pub fn rooms(conn: &mut Db, asked: RoomQuery) -> Result<Vec<Room>> {
     let promised: HashMap<HostId, Promised> = promised(conn, asked.of)?
         .into_iter()
         .map(|it| (it.host, it))
@@ -73,7 +73,7 @@ pub fn doors(
     conn: &mut Db,
     heard_since: Time,
     of: Option<&[HostId]>,
-) -> Result<BTreeMap<HostId, Door>, StoreError> {
+) -> Result<BTreeMap<HostId, Door>> {
     let is_enrolled = hosts::credential_hash
         .is_not_null()
         .and(hosts::fingerprint.is_not_null())
@@ -105,11 +105,7 @@ pub fn doors(
 }
 
 /// Which of the two hosts of a move cannot do its part now, and why.
-pub fn shut(
-    conn: &mut Db,
-    heard_since: Time,
-    link: &Link,
-) -> Result<Option<(HostId, Shut)>, StoreError> {
+pub fn shut(conn: &mut Db, heard_since: Time, link: &Link) -> Result<Option<(HostId, Shut)>> {
     let doors = doors(conn, heard_since, Some(&[link.source, link.destination]))?;
     Ok(placement::shut(link, &doors))
 }
@@ -119,7 +115,7 @@ pub fn shut(
 /// there), or may come back; and its disks alone where a move that failed keeps them for another try, where a way back left
 /// them, and until they are purged. Where a way back led, the disks of before stand beside those that came until it is
 /// confirmed: they count once more each.
-fn promised(conn: &mut Db, but_copies_of: Option<LinodeId>) -> Result<Vec<Promised>, StoreError> {
+fn promised(conn: &mut Db, but_copies_of: Option<LinodeId>) -> Result<Vec<Promised>> {
     let sql = format!(
         "WITH there AS ( \
            SELECT host_id AS host, id AS linode, 1 AS whole, 0 AS coming FROM linodes \

@@ -8,7 +8,7 @@ use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::{host_silence, hosts, silence_looks};
 use crate::store::types::Utc;
 
@@ -22,14 +22,14 @@ pub fn is_silent(since: Time) -> _ {
         .and(hosts::last_seen_at.lt(since))
 }
 
-pub fn count(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+pub fn count(conn: &mut Db, since: Time) -> Result<i64> {
     Ok(hosts::table
         .filter(is_silent(since))
         .count()
         .get_result(conn)?)
 }
 
-pub fn now_silent(conn: &mut Db, since: Time) -> Result<Vec<HostId>, StoreError> {
+pub fn now_silent(conn: &mut Db, since: Time) -> Result<Vec<HostId>> {
     Ok(hosts::table
         .filter(is_silent(since))
         .select(hosts::id)
@@ -37,7 +37,7 @@ pub fn now_silent(conn: &mut Db, since: Time) -> Result<Vec<HostId>, StoreError>
 }
 
 /// The server's time, which is one for all portals. None on SQLite, whose portals share their machine's.
-pub fn server_time(conn: &mut Db) -> Result<Option<Time>, StoreError> {
+pub fn server_time(conn: &mut Db) -> Result<Option<Time>> {
     match conn {
         Db::Pg(pg) => {
             let now = diesel::dsl::sql::<Utc>("clock_timestamp()");
@@ -48,7 +48,7 @@ pub fn server_time(conn: &mut Db) -> Result<Option<Time>, StoreError> {
 }
 
 /// When it was first looked, and when last.
-pub fn looks(conn: &mut Db) -> Result<Option<(Time, Time)>, StoreError> {
+pub fn looks(conn: &mut Db) -> Result<Option<(Time, Time)>> {
     Ok(silence_looks::table
         .find(1_i64)
         .select((silence_looks::began_at, silence_looks::looked_at))
@@ -57,7 +57,7 @@ pub fn looks(conn: &mut Db) -> Result<Option<(Time, Time)>, StoreError> {
 }
 
 /// Notes that it was looked now; `false` if another portal did since `last`.
-pub fn take_look(conn: &mut Db, last: Option<Time>, now: Time) -> Result<bool, StoreError> {
+pub fn take_look(conn: &mut Db, last: Option<Time>, now: Time) -> Result<bool> {
     let hit = match last {
         Some(last) => diesel::update(
             silence_looks::table
@@ -81,7 +81,7 @@ pub fn take_look(conn: &mut Db, last: Option<Time>, now: Time) -> Result<bool, S
 }
 
 /// `seconds` more of silence of these hosts on a day.
-pub fn add(conn: &mut Db, day: i64, of: &[HostId], seconds: i64) -> Result<(), StoreError> {
+pub fn add(conn: &mut Db, day: i64, of: &[HostId], seconds: i64) -> Result<()> {
     for host in of {
         let known = host_silence::table.find((day, *host));
         let hit = diesel::update(known)
@@ -100,7 +100,7 @@ pub fn add(conn: &mut Db, day: i64, of: &[HostId], seconds: i64) -> Result<(), S
     Ok(())
 }
 
-pub fn forget(conn: &mut Db, before: i64) -> Result<usize, StoreError> {
+pub fn forget(conn: &mut Db, before: i64) -> Result<usize> {
     Ok(diesel::delete(host_silence::table.filter(host_silence::day.lt(before))).execute(conn)?)
 }
 
@@ -119,7 +119,7 @@ pub struct SilentWeek {
 }
 
 /// From a day on; a week without silence has no row.
-pub fn by_week(conn: &mut Db, from_day: i64) -> Result<Vec<SilentWeek>, StoreError> {
+pub fn by_week(conn: &mut Db, from_day: i64) -> Result<Vec<SilentWeek>> {
     // Day 4 of 1970 was its first Monday.
     const SQL: &str = "SELECT (day - 4) / 7 AS week, COUNT(DISTINCT host_id) AS hosts, \
         CAST(SUM(silent_s) AS BIGINT) AS seconds FROM host_silence WHERE day >= $1 GROUP BY 1 ORDER BY 1";

@@ -10,6 +10,7 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::linode::{self, Linode};
+use crate::store::name_index;
 use crate::store::schema::{hosts, jobs, linodes};
 
 /// A job as a Linode's members see it.
@@ -74,7 +75,12 @@ pub struct JobRow {
 pub struct JobFilter {
     pub state: Option<JobState>,
     pub host: Option<HostId>,
+    pub linode: Option<LinodeId>,
+    pub kind: Option<JobKind>,
+    /// Parts of the Linode's label, its account's name, or its people's: see `store::name_index`.
+    pub text: String,
     pub ended_since: Option<Time>,
+    pub entered_before: Option<Time>,
 }
 
 /// Newest first; `before`: the key of the last row seen.
@@ -96,8 +102,20 @@ pub fn jobs(
     if let Some(host) = filter.host {
         query = query.filter(jobs::host_id.eq(host));
     }
+    if let Some(linode) = filter.linode {
+        query = query.filter(jobs::linode_id.eq(linode));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(jobs::kind.eq(kind));
+    }
+    for condition in name_index::linodes_with(conn, &filter.text) {
+        query = query.filter(condition);
+    }
     if let Some(since) = filter.ended_since {
         query = query.filter(jobs::finished_at.ge(since));
+    }
+    if let Some(at) = filter.entered_before {
+        query = query.filter(jobs::entered_at.lt(at));
     }
     if let Some(before) = before {
         query = query.filter(jobs::id.lt(before));

@@ -2,13 +2,14 @@
 
 pub mod claim;
 pub mod list;
+pub mod pauses;
 
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns, wake_on_commit};
 use super::error::StoreError;
 use super::linode::Linode;
-use super::schema::{holds, jobs};
+use super::schema::jobs;
 use super::wake::Wake;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::job::{self, JobKind, JobState};
@@ -16,7 +17,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::limit::Limit;
 
-pub use claim::{Claim, claim};
+pub use claim::{Claim, anything_for, claim};
 
 /// Failures of its step after which a job has failed; and losses in a row, after which it waits for staff.
 pub const MOST_TRIES: i32 = 5;
@@ -108,20 +109,6 @@ pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
 
 pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
     Ok(by_key!(conn, jobs, id, Job))
-}
-
-/// Is there anything this host could claim now? Cheap, and takes no lock.
-pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool, StoreError> {
-    Ok(diesel::select(diesel::dsl::exists(
-        jobs::table
-            .filter(jobs::state.eq(JobState::Pending))
-            .filter(jobs::host_id.eq(host))
-            .filter((jobs::run_after.le(now)).or(jobs::run_after.le(jobs::entered_at)))
-            .filter(diesel::dsl::not(diesel::dsl::exists(
-                holds::table.filter(holds::linode_id.eq(jobs::linode_id)),
-            ))),
-    ))
-    .get_result(conn)?)
 }
 
 /// What an agent shows to speak of a job: only the holder of the current lease has all four right.

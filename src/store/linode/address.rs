@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{HostId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
 use crate::store::db::{Columns, Db, columns, direct};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::ips;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -29,11 +29,11 @@ pub(super) fn of_linode(linode: LinodeId) -> _ {
         .select(all)
 }
 
-pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>, StoreError> {
+pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>> {
     Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
-pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {
+pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<()> {
     diesel::update(ips::table.find(id))
         .set(ips::rdns.eq(name))
         .execute(conn)?;

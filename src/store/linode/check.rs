@@ -6,7 +6,7 @@ use crate::domain::ids::LinodeId;
 use crate::domain::linode::check::{Check, CheckPlan, Http};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, by_key};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{check_plans, checks};
 
@@ -71,7 +71,7 @@ pub(in crate::store) fn from_columns(
     }
 }
 
-pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Vec<CheckRow>, StoreError> {
+pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Vec<CheckRow>> {
     Ok(checks::table
         .filter(checks::linode_id.eq(linode))
         .order(checks::position)
@@ -81,7 +81,7 @@ pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Vec<CheckRow>, StoreError> 
 }
 
 /// Others take their place; what is the same keeps what it answered.
-pub fn replace(conn: &mut Db, linode: LinodeId, with: &[Check]) -> Result<(), StoreError> {
+pub fn replace(conn: &mut Db, linode: LinodeId, with: &[Check]) -> Result<()> {
     let before = of(conn, linode)?;
     diesel::delete(checks::table.filter(checks::linode_id.eq(linode))).execute(conn)?;
     for (position, check) in (1..).zip(with) {
@@ -103,7 +103,7 @@ pub fn answered(
     of: (LinodeId, i32),
     (ok, said): (Option<bool>, &str),
     at: Time,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::update(checks::table.find(of))
         .set((
             checks::ok.eq(ok),
@@ -122,7 +122,7 @@ struct PlanRow {
     limit_s: i32,
 }
 
-pub fn plan(conn: &mut Db, linode: LinodeId) -> Result<CheckPlan, StoreError> {
+pub fn plan(conn: &mut Db, linode: LinodeId) -> Result<CheckPlan> {
     let row: Option<PlanRow> = by_key!(conn, check_plans, linode, PlanRow);
     Ok(row.map_or_else(CheckPlan::default, |row| CheckPlan {
         goes_home: row.goes_home,
@@ -130,7 +130,7 @@ pub fn plan(conn: &mut Db, linode: LinodeId) -> Result<CheckPlan, StoreError> {
     }))
 }
 
-pub fn set_plan(conn: &mut Db, linode: LinodeId, plan: CheckPlan) -> Result<(), StoreError> {
+pub fn set_plan(conn: &mut Db, linode: LinodeId, plan: CheckPlan) -> Result<()> {
     let row = PlanRow {
         linode_id: linode,
         goes_home: plan.goes_home,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::store::db::{Columns, Db, columns, direct};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::disks;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -25,12 +25,12 @@ pub(super) fn of_linode(linode: LinodeId) -> _ {
         .select(all)
 }
 
-pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
+pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>> {
     Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
 /// Fails with a duplicate if the Linode has a disk of this label.
-pub fn rename_disk(conn: &mut Db, id: DiskId, label: &str) -> Result<(), StoreError> {
+pub fn rename_disk(conn: &mut Db, id: DiskId, label: &str) -> Result<()> {
     diesel::update(disks::table.find(id))
         .set(disks::label.eq(label))
         .execute(conn)?;

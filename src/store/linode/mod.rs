@@ -2,15 +2,17 @@
 
 pub mod address;
 pub mod check;
+pub mod directory;
 pub mod disk;
 pub mod never_both;
 pub mod page;
 pub mod profile;
+pub mod record;
 
 use diesel::prelude::*;
 
 use super::db::{Db, by_key};
-use super::error::StoreError;
+use super::error::Result;
 use super::name_index;
 use super::schema::linodes;
 use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, PlanId};
@@ -53,16 +55,12 @@ impl Linode {
     }
 }
 
-pub fn linode(conn: &mut Db, id: LinodeId) -> Result<Option<Linode>, StoreError> {
+pub fn linode(conn: &mut Db, id: LinodeId) -> Result<Option<Linode>> {
     Ok(by_key!(conn, linodes, id, Linode))
 }
 
 /// The Linode if it is this account's; somebody else's looks the same as none.
-pub fn linode_of(
-    conn: &mut Db,
-    account: AccountId,
-    id: LinodeId,
-) -> Result<Option<Linode>, StoreError> {
+pub fn linode_of(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<Linode>> {
     Ok(linodes::table
         .find(id)
         .filter(linodes::account_id.eq(account))
@@ -73,7 +71,7 @@ pub fn linode_of(
 
 /// Takes the Linode's row lock on PostgreSQL, so that of two who ask for the same thing the second sees what the first
 /// did. SQLite has one writer anyway.
-pub fn lock(conn: &mut Db, id: LinodeId) -> Result<(), StoreError> {
+pub fn lock(conn: &mut Db, id: LinodeId) -> Result<()> {
     if let Db::Pg(pg) = conn {
         linodes::table
             .find(id)
@@ -87,7 +85,7 @@ pub fn lock(conn: &mut Db, id: LinodeId) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>, StoreError> {
+pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>> {
     Ok(linodes::table
         .filter(linodes::host_id.eq(host))
         .order(linodes::id)
@@ -96,7 +94,7 @@ pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>, StoreError
 }
 
 /// Those of these that there are, in no order.
-pub fn some(conn: &mut Db, ids: &[LinodeId]) -> Result<Vec<Linode>, StoreError> {
+pub fn some(conn: &mut Db, ids: &[LinodeId]) -> Result<Vec<Linode>> {
     Ok(linodes::table
         .filter(linodes::id.eq_any(ids.to_vec()))
         .select(Linode::as_select())
@@ -104,11 +102,7 @@ pub fn some(conn: &mut Db, ids: &[LinodeId]) -> Result<Vec<Linode>, StoreError> 
 }
 
 /// The one compare-and-set by which ownership changes; `false` if the Linode is not as `from` says.
-pub fn hand_over(
-    conn: &mut Db,
-    linode: LinodeId,
-    (from, to): (Row, Row),
-) -> Result<bool, StoreError> {
+pub fn hand_over(conn: &mut Db, linode: LinodeId, (from, to): (Row, Row)) -> Result<bool> {
     let changed = diesel::update(
         linodes::table
             .find(linode)
@@ -125,24 +119,14 @@ pub fn hand_over(
     Ok(changed == 1)
 }
 
-pub fn set_status(
-    conn: &mut Db,
-    linode: LinodeId,
-    status: LinodeStatus,
-    now: Time,
-) -> Result<(), StoreError> {
+pub fn set_status(conn: &mut Db, linode: LinodeId, status: LinodeStatus, now: Time) -> Result<()> {
     diesel::update(linodes::table.find(linode))
         .set((linodes::status.eq(status), linodes::status_at.eq(now)))
         .execute(conn)?;
     Ok(())
 }
 
-pub fn set_console(
-    conn: &mut Db,
-    linode: LinodeId,
-    console: &str,
-    now: Time,
-) -> Result<(), StoreError> {
+pub fn set_console(conn: &mut Db, linode: LinodeId, console: &str, now: Time) -> Result<()> {
     diesel::update(linodes::table.find(linode))
         .set((linodes::console.eq(console), linodes::console_at.eq(now)))
         .execute(conn)?;
@@ -150,7 +134,7 @@ pub fn set_console(
 }
 
 /// A duplicate if another Linode of its account has this label.
-pub fn rename_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<(), StoreError> {
+pub fn rename_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<()> {
     diesel::update(linodes::table.find(id))
         .set(linodes::label.eq(label))
         .execute(conn)?;

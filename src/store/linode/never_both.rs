@@ -7,7 +7,7 @@ use crate::domain::ids::{AccountId, LinodeId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::MigrationState;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{linodes, migrations};
 
@@ -17,7 +17,7 @@ fn group(
     account: AccountId,
     name: &str,
     but: LinodeId,
-) -> Result<Vec<(LinodeId, String, LinodeStatus)>, StoreError> {
+) -> Result<Vec<(LinodeId, String, LinodeStatus)>> {
     if name.is_empty() {
         return Ok(Vec::new());
     }
@@ -36,7 +36,7 @@ fn group(
 
 /// The label of one that is down, or is being moved, and that must not be so together with this one; none stands in the way
 /// of one that is off itself.
-pub fn in_the_way(conn: &mut Db, of: &Linode) -> Result<Option<String>, StoreError> {
+pub fn in_the_way(conn: &mut Db, of: &Linode) -> Result<Option<String>> {
     if of.never_both.is_empty() || of.status == LinodeStatus::Offline {
         return Ok(None);
     }
@@ -50,7 +50,7 @@ pub fn in_the_way(conn: &mut Db, of: &Linode) -> Result<Option<String>, StoreErr
     Ok(others.into_iter().next().map(|(_, label, _)| label))
 }
 
-pub fn set(conn: &mut Db, id: LinodeId, name: &str) -> Result<(), StoreError> {
+pub fn set(conn: &mut Db, id: LinodeId, name: &str) -> Result<()> {
     diesel::update(linodes::table.find(id))
         .set(linodes::never_both.eq(name))
         .execute(conn)?;

@@ -22,7 +22,7 @@ use crate::domain::search;
 use crate::domain::time::Time;
 use crate::store::catalogue::{Kernel, Plan};
 use crate::store::db::{Columns, Db, columns};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::host;
 use crate::store::job::{self, list::QueuedJob};
 use crate::store::limit::{FirstOf, Limit};
@@ -137,7 +137,7 @@ pub fn linodes(
     conn: &mut Db,
     account: AccountId,
     (wanted, now): (&Wanted, Time),
-) -> Result<LinodePage, StoreError> {
+) -> Result<LinodePage> {
     let (programme, rows) = found(conn, account, wanted)?;
     let last = rows.last().map(|row| row.label.clone()).unwrap_or_default();
     let span = (wanted.after.as_str(), last.as_str());
@@ -146,10 +146,7 @@ pub fn linodes(
         Registered: registrations_of(account, span).at_most::<20_000>(),
         Moved: moves_of(account, span).at_most::<20_000>(),
     );
-    let mut newest_registration = HashMap::new();
-    for row in registrations {
-        newest_registration.entry(row.linode_id).or_insert(row);
-    }
+    let mut newest_registration = newest_registrations(registrations);
     let mut newest_migration = newest_moves(moves);
     let rows = rows
         .into_iter()
@@ -165,8 +162,17 @@ pub fn linodes(
     })
 }
 
+/// Of each Linode its newest, from all of them, newest first.
+pub(super) fn newest_registrations(all: Vec<Registered>) -> HashMap<LinodeId, Registered> {
+    let mut newest = HashMap::new();
+    for row in all {
+        newest.entry(row.linode_id).or_insert(row);
+    }
+    newest
+}
+
 /// Of each Linode the one that a list shows, from all of them, newest first.
-fn newest_moves(all: Vec<Moved>) -> HashMap<LinodeId, Moved> {
+pub(super) fn newest_moves(all: Vec<Moved>) -> HashMap<LinodeId, Moved> {
     let mut newest = HashMap::new();
     for row in all {
         // That staff moved it off a host says nothing of its place in the beta, once that is over.
@@ -194,7 +200,7 @@ pub fn labels(
     conn: &mut Db,
     account: AccountId,
     wanted: &Wanted,
-) -> Result<Vec<(LinodeId, String)>, StoreError> {
+) -> Result<Vec<(LinodeId, String)>> {
     let (_, rows) = found(conn, account, wanted)?;
     Ok(rows.into_iter().map(|row| (row.id, row.label)).collect())
 }
@@ -204,7 +210,7 @@ fn found(
     conn: &mut Db,
     account: AccountId,
     wanted: &Wanted,
-) -> Result<(Option<Programme>, Vec<Listed>), StoreError> {
+) -> Result<(Option<Programme>, Vec<Listed>)> {
     let asked = search::fold(wanted.q.trim());
     let most = i64::try_from(wanted.most).unwrap_or(i64::MAX);
     let chunk = if asked.is_empty() && most <= FEW {
@@ -238,7 +244,7 @@ fn next<const N: i64>(
     conn: &mut Db,
     account: AccountId,
     after: &str,
-) -> Result<(Vec<Programme>, Vec<Listed>), StoreError> {
+) -> Result<(Vec<Programme>, Vec<Listed>)> {
     Ok(together!(
         conn,
         Programme: programme::row(),
@@ -247,7 +253,7 @@ fn next<const N: i64>(
 }
 
 #[diesel::dsl::auto_type]
-fn first_address() -> _ {
+pub(super) fn first_address() -> _ {
     let public: IpKind = IpKind::Public;
     ips::table
         .filter(ips::linode_id.eq(linodes::id))
@@ -327,7 +333,7 @@ pub struct Home {
 
 impl Home {
     /// As [`crate::store::host::Host::kernel_list`].
-    pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
+    pub fn kernel_list(&self) -> Result<Vec<KernelReport>> {
         host::kernels_of(self.id, &self.kernels)
     }
 }
@@ -365,11 +371,7 @@ pub struct LinodeDetail {
 }
 
 /// `None` for no such Linode, and for somebody else's.
-pub fn linode(
-    conn: &mut Db,
-    account: AccountId,
-    id: LinodeId,
-) -> Result<Option<LinodeDetail>, StoreError> {
+pub fn linode(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<LinodeDetail>> {
     let (own, disks, profiles, ips, moves, jobs, kernels) = together!(
         conn,
         (Linode, Plan, Home): linodes::table

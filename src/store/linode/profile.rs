@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId, OWN_CONFIGS};
 use crate::domain::linode::{Helper, RunLevel, translate};
 use crate::store::db::{Columns, Db, columns, direct, lock_named};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::schema::{config_profiles, linodes};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -30,20 +30,20 @@ pub struct ConfigProfile {
 }
 
 impl ConfigProfile {
-    pub fn device_map(&self) -> Result<BTreeMap<String, DiskId>, StoreError> {
+    pub fn device_map(&self) -> Result<BTreeMap<String, DiskId>> {
         serde_json::from_str(&self.devices).map_err(|error| {
             StoreError::Data(format!("devices of config profile {}: {error}", self.id))
         })
     }
 
-    pub fn helper_list(&self) -> Result<Vec<Helper>, StoreError> {
+    pub fn helper_list(&self) -> Result<Vec<Helper>> {
         serde_json::from_str(&self.helpers).map_err(|error| {
             StoreError::Data(format!("helpers of config profile {}: {error}", self.id))
         })
     }
 
     /// The part of it that depends on the platform.
-    pub fn platform_part(&self) -> Result<translate::Profile, StoreError> {
+    pub fn platform_part(&self) -> Result<translate::Profile> {
         Ok(translate::Profile {
             label: self.label.clone(),
             kernel: self.kernel_id.clone(),
@@ -65,15 +65,11 @@ pub(super) fn of_linode(linode: LinodeId) -> _ {
         .select(all)
 }
 
-pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
+pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>> {
     Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
-pub fn set_boot_config(
-    conn: &mut Db,
-    linode: LinodeId,
-    config: ConfigId,
-) -> Result<(), StoreError> {
+pub fn set_boot_config(conn: &mut Db, linode: LinodeId, config: ConfigId) -> Result<()> {
     diesel::update(linodes::table.find(linode))
         .set(linodes::boot_config_id.eq(config))
         .execute(conn)?;
@@ -81,11 +77,7 @@ pub fn set_boot_config(
 }
 
 /// Rewrites the part of a config profile that depends on the platform or the plan.
-pub fn set_profile(
-    conn: &mut Db,
-    id: ConfigId,
-    profile: &translate::Profile,
-) -> Result<(), StoreError> {
+pub fn set_profile(conn: &mut Db, id: ConfigId, profile: &translate::Profile) -> Result<()> {
     let json = |error: serde_json::Error| StoreError::Data(error.to_string());
     diesel::update(config_profiles::table.find(id))
         .set((
@@ -100,7 +92,7 @@ pub fn set_profile(
     Ok(())
 }
 
-pub fn helpers_json(helpers: &[Helper]) -> Result<String, StoreError> {
+pub fn helpers_json(helpers: &[Helper]) -> Result<String> {
     serde_json::to_string(helpers).map_err(|error| StoreError::Data(error.to_string()))
 }
 
@@ -120,11 +112,7 @@ pub struct ProfileChange<'a> {
     pub helpers: &'a str,
 }
 
-pub fn change_profile(
-    conn: &mut Db,
-    id: ConfigId,
-    change: &ProfileChange<'_>,
-) -> Result<(), StoreError> {
+pub fn change_profile(conn: &mut Db, id: ConfigId, change: &ProfileChange<'_>) -> Result<()> {
     diesel::update(config_profiles::table.find(id))
         .set(change)
         .execute(conn)?;
@@ -150,7 +138,7 @@ pub struct NewProfile<'a> {
 }
 
 /// Its number is of the portal's own range: those below are given by the manager, whose next import brings them.
-pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId, StoreError> {
+pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId> {
     lock_named(conn, *b"xenc")?;
     let last: Option<i64> = config_profiles::table
         .filter(config_profiles::id.ge(OWN_CONFIGS))
@@ -163,7 +151,7 @@ pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId, S
         .get_result(conn)?)
 }
 
-pub fn delete_profile(conn: &mut Db, id: ConfigId) -> Result<(), StoreError> {
+pub fn delete_profile(conn: &mut Db, id: ConfigId) -> Result<()> {
     diesel::delete(config_profiles::table.find(id)).execute(conn)?;
     Ok(())
 }

@@ -3,10 +3,10 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::MigrationId;
-use crate::domain::linode::check::{Asked, Check, CheckPlan, CheckState};
+use crate::domain::linode::check::{Check, CheckPlan, CheckProgress, CheckState};
 use crate::domain::time::Time;
 use crate::store::db::{Db, by_key};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::linode::check::{from_columns, http_columns};
 use crate::store::schema::{check_answers, check_runs};
@@ -93,19 +93,19 @@ impl CheckedRow {
         from_columns(&self.address, self.port, (&self.path, self.status))
     }
 
-    pub fn asked(&self) -> Asked {
-        Asked {
+    pub fn asked(&self) -> CheckProgress {
+        CheckProgress {
             at_home: self.home_ok == Some(true),
             abroad: self.ok,
         }
     }
 }
 
-pub fn run(conn: &mut Db, of: MigrationId) -> Result<Option<CheckRun>, StoreError> {
+pub fn run(conn: &mut Db, of: MigrationId) -> Result<Option<CheckRun>> {
     Ok(by_key!(conn, check_runs, of, CheckRun))
 }
 
-pub fn answers(conn: &mut Db, of: MigrationId) -> Result<Vec<CheckedRow>, StoreError> {
+pub fn answers(conn: &mut Db, of: MigrationId) -> Result<Vec<CheckedRow>> {
     Ok(check_answers::table
         .filter(check_answers::migration_id.eq(of))
         .order(check_answers::position)
@@ -115,7 +115,7 @@ pub fn answers(conn: &mut Db, of: MigrationId) -> Result<Vec<CheckedRow>, StoreE
 }
 
 /// Takes the place of what an earlier try of the move found at home.
-pub fn begin(conn: &mut Db, run: &CheckRun, with: &[CheckedRow]) -> Result<(), StoreError> {
+pub fn begin(conn: &mut Db, run: &CheckRun, with: &[CheckedRow]) -> Result<()> {
     let of = run.migration_id;
     diesel::delete(check_answers::table.filter(check_answers::migration_id.eq(of)))
         .execute(conn)?;
@@ -146,7 +146,7 @@ pub struct RunChange {
     pub console: Option<String>,
 }
 
-pub fn change(conn: &mut Db, of: MigrationId, change: &RunChange) -> Result<(), StoreError> {
+pub fn change(conn: &mut Db, of: MigrationId, change: &RunChange) -> Result<()> {
     diesel::update(check_runs::table.find(of))
         .set(change)
         .execute(conn)?;
@@ -159,7 +159,7 @@ pub fn answered(
     of: (MigrationId, i32),
     (ok, said): (Option<bool>, &str),
     at: Time,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::update(check_answers::table.find(of))
         .set((
             check_answers::ok.eq(ok),

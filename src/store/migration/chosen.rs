@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::MigrationId;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::chosen_times;
 
@@ -23,7 +23,7 @@ pub struct ChosenTime {
 }
 
 /// Another one takes its place.
-pub fn put(conn: &mut Db, chosen: &ChosenTime) -> Result<(), StoreError> {
+pub fn put(conn: &mut Db, chosen: &ChosenTime) -> Result<()> {
     Both(
         diesel::insert_into(chosen_times::table)
             .values(chosen)
@@ -36,7 +36,7 @@ pub fn put(conn: &mut Db, chosen: &ChosenTime) -> Result<(), StoreError> {
 }
 
 /// Those that were made by an older list.
-pub fn older_than(conn: &mut Db, zones: &str, limit: i64) -> Result<Vec<ChosenTime>, StoreError> {
+pub fn older_than(conn: &mut Db, zones: &str, limit: i64) -> Result<Vec<ChosenTime>> {
     Ok(chosen_times::table
         .filter(chosen_times::zones.lt(zones.to_owned()))
         .order(chosen_times::migration_id)

@@ -6,7 +6,7 @@ use crate::domain::ids::{DiskId, MigrationId};
 use crate::domain::migration::Side;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::digests;
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -29,7 +29,7 @@ impl Digest {
     }
 }
 
-pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
+pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<()> {
     Both(
         diesel::insert_into(digests::table)
             .values(digest)
@@ -41,7 +41,7 @@ pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn digests(conn: &mut Db, id: MigrationId) -> Result<Vec<Digest>, StoreError> {
+pub fn digests(conn: &mut Db, id: MigrationId) -> Result<Vec<Digest>> {
     Ok(digests::table
         .filter(digests::migration_id.eq(id))
         .order((digests::disk_id, digests::side))

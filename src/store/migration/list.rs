@@ -5,12 +5,16 @@ use diesel::prelude::*;
 use super::Migration;
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::job::JobState;
+use crate::domain::linode::KernelFamily;
 use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
-use crate::store::schema::{accounts, hosts, jobs, linodes, migration_events, migrations};
+use crate::store::name_index;
+use crate::store::schema::{
+    accounts, config_profiles, hosts, jobs, kernels, linodes, migration_events, migrations,
+};
 
 /// A migration in a list.
 pub struct MigrationRow {
@@ -26,6 +30,8 @@ pub struct MigrationFilter {
     pub states: Vec<MigrationState>,
     pub host: Option<HostId>,
     pub linode: Option<LinodeId>,
+    /// Parts of the Linode's label, its account's name, or its people's: see `store::name_index`.
+    pub text: String,
     pub kind: Option<MigrationKind>,
     pub source: Option<HostId>,
     pub made_since: Option<Time>,
@@ -39,6 +45,11 @@ pub struct MigrationFilter {
     pub tried: Option<(Time, Time)>,
     /// Only these.
     pub among: Option<Vec<MigrationId>>,
+    /// Only of Linodes that have a config profile with a kernel of the family 2.4.
+    pub old_kernel: bool,
+    pub made_before: Option<Time>,
+    /// Oldest first, and keys the other way round.
+    pub oldest_first: bool,
 }
 
 /// Only rows of which this is true, if there is a value for it.
@@ -50,7 +61,7 @@ macro_rules! narrow {
     };
 }
 
-/// Newest first; `before`: the key of the last row seen.
+/// Newest first, unless the filter says otherwise; `before`: the key of the last row seen.
 pub fn migrations(
     conn: &mut Db,
     filter: &MigrationFilter,
@@ -61,8 +72,12 @@ pub fn migrations(
         .inner_join(linodes::table)
         .inner_join(accounts::table)
         .select((Migration::as_select(), linodes::label, accounts::name))
-        .order(migrations::id.desc())
         .into_boxed();
+    query = if filter.oldest_first {
+        query.order(migrations::id)
+    } else {
+        query.order(migrations::id.desc())
+    };
     if !filter.states.is_empty() {
         query = query.filter(migrations::state.eq_any(filter.states.clone()));
     }
@@ -72,6 +87,9 @@ pub fn migrations(
                 .eq(host)
                 .or(migrations::destination_host_id.eq(host)),
         );
+    }
+    for condition in name_index::linodes_with(conn, &filter.text) {
+        query = query.filter(condition);
     }
     narrow!(query, filter.linode, |it| migrations::linode_id.eq(it));
     narrow!(query, filter.kind, |it| migrations::kind.eq(it));
@@ -105,7 +123,16 @@ pub fn migrations(
     if let Some(among) = &filter.among {
         query = query.filter(migrations::id.eq_any(among.clone()));
     }
-    narrow!(query, before, |it| migrations::id.lt(it));
+    narrow!(query, filter.made_before, |it| migrations::offered_at
+        .lt(it));
+    if filter.old_kernel {
+        query = query.filter(diesel::dsl::exists(old_kernels()));
+    }
+    if filter.oldest_first {
+        narrow!(query, before, |it| migrations::id.gt(it));
+    } else {
+        narrow!(query, before, |it| migrations::id.lt(it));
+    }
     let rows: Vec<(Migration, String, String)> = query.limited(limit).load(conn)?;
     with_hosts(conn, rows)
 }
@@ -149,6 +176,16 @@ pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, Stor
         .load(conn)?)
 }
 
+/// A migration's Linode's profiles with an old kernel.
+#[diesel::dsl::auto_type]
+fn old_kernels() -> _ {
+    let old: KernelFamily = KernelFamily::V24;
+    config_profiles::table
+        .inner_join(kernels::table)
+        .filter(config_profiles::linode_id.eq(migrations::linode_id))
+        .filter(kernels::family.eq(old))
+}
+
 /// A migration's events of tries that failed.
 #[diesel::dsl::auto_type]
 fn failed_tries() -> _ {
@@ -156,4 +193,37 @@ fn failed_tries() -> _ {
     migration_events::table
         .filter(migration_events::migration_id.eq(migrations::id))
         .filter(migration_events::state.eq(failed))
+}
+
+/// Migrations by state, each with since when the first of them waits or runs: since its offer, its click, its last begin, its end.
+pub fn oldest(conn: &mut Db) -> Result<Vec<(MigrationState, i64, Option<Time>)>, StoreError> {
+    type Row = (
+        MigrationState,
+        i64,
+        Option<Time>,
+        Option<Time>,
+        Option<Time>,
+        Option<Time>,
+    );
+    let rows: Vec<Row> = migrations::table
+        .group_by(migrations::state)
+        .select((
+            migrations::state,
+            diesel::dsl::count_star(),
+            diesel::dsl::min(migrations::offered_at),
+            diesel::dsl::min(migrations::queued_at),
+            diesel::dsl::min(migrations::started_at),
+            diesel::dsl::min(migrations::finished_at),
+        ))
+        .load(conn)?;
+    let oldest = |(state, count, offered, queued, started, finished): Row| {
+        let since = match state {
+            MigrationState::Offered => offered,
+            MigrationState::Queued => queued,
+            MigrationState::Finished => finished,
+            _ => started,
+        };
+        (state, count, since)
+    };
+    Ok(rows.into_iter().map(oldest).collect())
 }

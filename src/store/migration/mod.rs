@@ -76,7 +76,7 @@ pub struct Migration {
     pub calendar_seq: i32,
     /// When its destination had started it; `None` also if its agent does not say.
     pub running_at: Option<Time>,
-    /// Why staff move it off its host, in words for its members; empty for other kinds.
+    /// Why staff move it off its host, or why they called it off, in words for its members.
     pub reason: String,
     /// The job whose word its present step waits for.
     pub step_job_id: Option<JobId>,
@@ -107,6 +107,8 @@ pub struct Migration {
     /// The downtime foretold when it was ordered to stop: expected, and at most.
     pub foretold_ms: Option<i64>,
     pub foretold_most_ms: Option<i64>,
+    /// It is not stopped before a trial of it that ended later than this came up; `None`: it need not be tried.
+    pub try_first_since: Option<Time>,
 }
 
 impl Migration {
@@ -220,8 +222,8 @@ pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, Store
 }
 
 /// All that is not over of a Linode (what failed included), newest first, locked as [`locked`] does. Who holds these knows
-/// where the Linode is: nothing moves it but one of them. A transaction that changes several takes them so, before its
-/// first audit entry: two that take them one after the other could wait for each other.
+/// where the Linode is: nothing moves it but one of them. A transaction that changes several takes them so:
+/// two that take them one after the other could wait for each other.
 pub fn locked_of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
     locked_of_linodes(conn, &[linode])
 }
@@ -321,6 +323,7 @@ pub struct Change {
     pub changed_b_s: Option<i64>,
     pub foretold_ms: Option<Option<i64>>,
     pub foretold_most_ms: Option<Option<i64>>,
+    pub try_first_since: Option<Option<Time>>,
     pub queued_at: Option<Time>,
     pub queued_by: Option<UserId>,
     pub started_at: Option<Time>,
@@ -330,6 +333,7 @@ pub struct Change {
     pub way_back_until: Option<Time>,
     pub closed_at: Option<Time>,
     pub cancel_asked: Option<bool>,
+    pub reason: Option<String>,
     pub failure: Option<String>,
     pub failure_detail: Option<String>,
     pub total_bytes: Option<i64>,

@@ -12,12 +12,12 @@ use crate::domain::migration::MigrationState;
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
-use crate::domain::trial::NotNow;
+use crate::domain::trial::{First, NotNow};
 use crate::store::attention::{self, Pause};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::{Host, room};
-use crate::store::job::Job;
+use crate::store::job::{Job, pauses};
 use crate::store::limit::Limit;
 use crate::store::linode::disk::Disk;
 use crate::store::linode::{self, Linode};
@@ -71,8 +71,12 @@ pub struct Place {
     pub shut: Option<(HostId, Shut)>,
     /// While it holds: how long its Linode would be off, stopped now.
     pub forecast: Option<Forecast>,
+    /// Since when staff hold its next job back.
+    pub job_paused: Option<Time>,
     /// It is finished, and its checks are being asked.
     pub is_asked: bool,
+    /// While it holds, of one that is tried first: how that stands.
+    pub first: Option<First>,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
     /// When the host at work, or to be at work, was heard of last.
@@ -125,8 +129,26 @@ pub fn migration_now(
     let checks = check::run(conn, id)?;
     let asks = |run: &CheckRun| run.state == CheckState::Asking;
     let is_asked = migration.state == MigrationState::Finished && checks.as_ref().is_some_and(asks);
+    let first = match migration.state {
+        MigrationState::Holding => trial::first(conn, &migration)?,
+        _ => None,
+    };
+    let waiting = job.as_ref().filter(|job| {
+        let is_undone =
+            job.host_id == migration.destination_host_id && job.kind == JobKind::StopSeal;
+        job.state == JobState::Pending && !is_undone
+    });
+    let job_paused = match waiting {
+        Some(job) => pauses::all(conn)?
+            .into_iter()
+            .find(|pause| pause.holds(job.host_id, job.kind))
+            .map(|pause| pause.made_at),
+        None => None,
+    };
     let queue = Place {
+        job_paused,
         is_asked,
+        first,
         position,
         forecast,
         shut,

@@ -4,15 +4,16 @@ use diesel::prelude::*;
 
 use super::Migration;
 use crate::domain::account::UserRole;
+use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::hold::{self, InStep};
 use crate::domain::migration::{BEFORE_THE_STOP, IN_SLOTS, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
-use crate::store::schema::{linodes, migrations, users};
+use crate::store::schema::{hosts, linodes, migrations, users};
 
 type LinkRow = (MigrationId, HostId, HostId, bool);
 
@@ -41,16 +42,16 @@ fn links(rows: Vec<LinkRow>) -> Vec<Link> {
 }
 
 /// Those that take a slot of their hosts.
-pub fn in_slots(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+pub fn in_slots(conn: &mut Db) -> Result<Vec<Link>> {
     links_in(conn, &IN_SLOTS)
 }
 
 /// Those whose Linode is stopped, or about to be.
-pub fn switching(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+pub fn switching(conn: &mut Db) -> Result<Vec<Link>> {
     links_in(conn, &[MigrationState::Switching])
 }
 
-fn links_in(conn: &mut Db, states: &[MigrationState]) -> Result<Vec<Link>, StoreError> {
+fn links_in(conn: &mut Db, states: &[MigrationState]) -> Result<Vec<Link>> {
     Ok(links(
         migrations::table
             .filter(migrations::state.eq_any(states.to_vec()))
@@ -71,10 +72,12 @@ pub struct Holds {
     pub has_limit: bool,
     /// Others must not be down together with it.
     pub has_group: bool,
+    /// It is tried first: a trial that ended later than this says whether it may stop.
+    pub try_first_since: Option<Time>,
 }
 
 /// Those that hold, first those that stop first.
-pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
+pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>> {
     type Row = (
         LinkRow,
         MigrationKind,
@@ -83,7 +86,7 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
         i32,
         i64,
         Option<Step>,
-        Option<i32>,
+        (Option<i32>, Option<Time>),
         String,
         Option<UserRole>,
     );
@@ -103,14 +106,15 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
             migrations::pass_s,
             migrations::changed_b_s,
             migrations::step,
-            migrations::down_limit_s,
+            (migrations::down_limit_s, migrations::try_first_since),
             linodes::never_both,
             users::role.nullable(),
         ))
         .limited(limit)
         .load(conn)?;
     let holds =
-        |(of, kind, not_before, since, pass_s, changed_b_s, step, down_limit_s, group, by): Row| {
+        |(of, kind, not_before, since, pass_s, changed_b_s, step, asked, group, by): Row| {
+            let (down_limit_s, try_first_since) = asked;
             Holds {
                 link: link(of),
                 not_before,
@@ -123,6 +127,7 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
                 is_bound: hold::is_bound(kind, by),
                 has_limit: down_limit_s.is_some(),
                 has_group: !group.is_empty(),
+                try_first_since,
             }
         };
     let mut all: Vec<Holds> = rows.into_iter().map(holds).collect();
@@ -132,7 +137,7 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
 }
 
 /// Whose chosen time has passed and who is not stopping yet.
-pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>, StoreError> {
+pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>> {
     Ok(migrations::table
         .filter(migrations::not_before.le(now))
         .filter(migrations::state.eq_any(BEFORE_THE_STOP))
@@ -144,10 +149,7 @@ pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>, Stor
 }
 
 /// What the last copies between these hosts came to, in bytes a second; of any hosts, if there were none.
-pub fn copy_rate(
-    conn: &mut Db,
-    [source, destination]: [HostId; 2],
-) -> Result<Option<i64>, StoreError> {
+pub fn copy_rate(conn: &mut Db, [source, destination]: [HostId; 2]) -> Result<Option<i64>> {
     let measured = migrations::table
         .filter(migrations::copied_s.gt(0))
         .filter(migrations::total_bytes.gt(0))
@@ -167,6 +169,21 @@ pub fn copy_rate(
     let bytes: i64 = last.iter().map(|(bytes, _)| *bytes).sum();
     let seconds: i64 = last.iter().map(|(_, seconds)| i64::from(*seconds)).sum();
     Ok((seconds > 0).then(|| bytes / seconds.max(1)))
+}
+
+/// Offers to hosts that take no new Linodes; the moves off a host have rules of their own.
+pub fn offers_to_shut_hosts(conn: &mut Db, limit: i64) -> Result<Vec<MigrationId>> {
+    let shut = hosts::table
+        .filter(hosts::state.ne(HostState::Enabled))
+        .select(hosts::id);
+    Ok(migrations::table
+        .filter(migrations::state.eq(MigrationState::Offered))
+        .filter(migrations::kind.eq_any([MigrationKind::Beta, MigrationKind::Graduation]))
+        .filter(migrations::destination_host_id.eq_any(shut))
+        .order(migrations::id)
+        .select(migrations::id)
+        .limited(limit)
+        .load(conn)?)
 }
 
 /// Since when one waits in the queue: since its copying is due, or since it was clicked, if that was later.
@@ -189,7 +206,7 @@ fn is_waiting(now: Time) -> _ {
 }
 
 /// Queued migrations whose copying is due, in queue order; `limit` bounds one round of the scheduler.
-pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
+pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>> {
     Ok(links(
         migrations::table
             .filter(is_waiting(now))
@@ -201,7 +218,7 @@ pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreE
 }
 
 /// How many queued migrations go before this one.
-pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, StoreError> {
+pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64> {
     let Some(since) = of.begin_at.max(of.queued_at) else {
         return Ok(0);
     };

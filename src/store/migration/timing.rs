@@ -12,7 +12,7 @@ use crate::domain::migration::forecast::{
 use crate::domain::platform::Platform;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::host::{self, Host};
 use crate::store::limit::Limit;
 use crate::store::linode;
@@ -35,7 +35,7 @@ pub struct NewTiming {
     pub at: Time,
 }
 
-pub fn put(conn: &mut Db, new: &NewTiming) -> Result<(), StoreError> {
+pub fn put(conn: &mut Db, new: &NewTiming) -> Result<()> {
     diesel::insert_into(timings::table)
         .values(new)
         .execute(conn)?;
@@ -43,7 +43,7 @@ pub fn put(conn: &mut Db, new: &NewTiming) -> Result<(), StoreError> {
 }
 
 /// How long the Linode will be off if it is stopped now; `None`: it is off.
-pub fn forecast(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Forecast>, StoreError> {
+pub fn forecast(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Forecast>> {
     let Some(linode) = linode::linode(conn, of.linode_id)? else {
         return Ok(None);
     };
@@ -68,7 +68,7 @@ pub fn forecast(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Forec
 }
 
 /// What a last copy of this move reads besides what changed: the whole disks, unless their host can tell what that is.
-pub fn read_bytes(conn: &mut Db, of: &Migration, source: &Host) -> Result<i64, StoreError> {
+pub fn read_bytes(conn: &mut Db, of: &Migration, source: &Host) -> Result<i64> {
     if source.tells_changes {
         return Ok(0);
     }
@@ -84,7 +84,7 @@ fn measured(
     conn: &mut Db,
     of: (LinodeId, PlanId),
     [source, destination]: [&Host; 2],
-) -> Result<Measured, StoreError> {
+) -> Result<Measured> {
     let copies = timings::table
         .filter(timings::part.eq(Part::LastCopy))
         .order(timings::id.desc())
@@ -115,7 +115,7 @@ fn samples(
     conn: &mut Db,
     (linode, plan): (LinodeId, PlanId),
     (part, platform): (Part, Platform),
-) -> Result<Samples, StoreError> {
+) -> Result<Samples> {
     let alike = hosts::table
         .filter(hosts::platform.eq(platform))
         .select(hosts::id);

@@ -9,7 +9,7 @@ use crate::domain::migration::{MigrationState, Step};
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, by_key, columns};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{hold_words, holds, linodes, migrations};
 
@@ -22,7 +22,7 @@ pub struct Hold {
 }
 
 /// `false` if it was held before.
-pub fn hold(conn: &mut Db, linode: LinodeId, now: Time, reason: &str) -> Result<bool, StoreError> {
+pub fn hold(conn: &mut Db, linode: LinodeId, now: Time, reason: &str) -> Result<bool> {
     let new = Both(
         diesel::insert_into(holds::table)
             .values((
@@ -36,7 +36,7 @@ pub fn hold(conn: &mut Db, linode: LinodeId, now: Time, reason: &str) -> Result<
 }
 
 /// Linodes of which this host has said, as the source of their move, that it sealed them; not handed over yet.
-pub fn sealed_by(conn: &mut Db, host: HostId) -> Result<HashSet<LinodeId>, StoreError> {
+pub fn sealed_by(conn: &mut Db, host: HostId) -> Result<HashSet<LinodeId>> {
     let sealed: Vec<LinodeId> = migrations::table
         .filter(migrations::source_host_id.eq(host))
         .filter(migrations::state.eq(MigrationState::Switching))
@@ -47,18 +47,18 @@ pub fn sealed_by(conn: &mut Db, host: HostId) -> Result<HashSet<LinodeId>, Store
 }
 
 /// With all that was said of it.
-pub fn release(conn: &mut Db, linode: LinodeId) -> Result<bool, StoreError> {
+pub fn release(conn: &mut Db, linode: LinodeId) -> Result<bool> {
     diesel::delete(hold_words::table.filter(hold_words::linode_id.eq(linode))).execute(conn)?;
     Ok(diesel::delete(holds::table.find(linode)).execute(conn)? == 1)
 }
 
-pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
+pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>> {
     Ok(by_key!(conn, holds, linode, Hold))
 }
 
 /// As [`of`], and it stays held, with nobody else at it, until the transaction ends. After the Linode's migrations, before
 /// its own row; of several, in the order of their ids.
-pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
+pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>> {
     if let Db::Pg(pg) = conn {
         return Ok(holds::table
             .find(linode)
@@ -71,11 +71,7 @@ pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreErro
 }
 
 /// Oldest first, with the Linode's label, after `after`.
-pub fn page(
-    conn: &mut Db,
-    after: Option<LinodeId>,
-    limit: i64,
-) -> Result<Vec<(Hold, String)>, StoreError> {
+pub fn page(conn: &mut Db, after: Option<LinodeId>, limit: i64) -> Result<Vec<(Hold, String)>> {
     Ok(holds::table
         .inner_join(linodes::table)
         .filter(holds::linode_id.gt(after.unwrap_or(LinodeId(0))))
@@ -86,7 +82,7 @@ pub fn page(
 }
 
 /// Every held Linode's id, at most so many.
-pub fn ids(conn: &mut Db, limit: i64) -> Result<Vec<LinodeId>, StoreError> {
+pub fn ids(conn: &mut Db, limit: i64) -> Result<Vec<LinodeId>> {
     Ok(holds::table
         .order(holds::linode_id)
         .select(holds::linode_id)
@@ -130,7 +126,7 @@ impl HoldWord {
     }
 }
 
-pub fn put_word(conn: &mut Db, word: &HoldWord) -> Result<(), StoreError> {
+pub fn put_word(conn: &mut Db, word: &HoldWord) -> Result<()> {
     Both(
         diesel::insert_into(hold_words::table)
             .values(word)
@@ -143,7 +139,7 @@ pub fn put_word(conn: &mut Db, word: &HoldWord) -> Result<(), StoreError> {
 }
 
 /// What hosts say of these, by Linode and host.
-pub fn words(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<HoldWord>, StoreError> {
+pub fn words(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<HoldWord>> {
     Ok(hold_words::table
         .filter(hold_words::linode_id.eq_any(of.to_vec()))
         .order((hold_words::linode_id, hold_words::host_id))

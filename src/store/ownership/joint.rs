@@ -6,7 +6,7 @@ use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
 use crate::store::db::{Db, by_key};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{joint_acts, users};
 
@@ -30,7 +30,7 @@ pub fn insert(
     (kind, host): (JointKind, HostId),
     evidence: &str,
     (by, now): (UserId, Time),
-) -> Result<JointActId, StoreError> {
+) -> Result<JointActId> {
     Ok(diesel::insert_into(joint_acts::table)
         .values((
             joint_acts::kind.eq(kind),
@@ -44,12 +44,12 @@ pub fn insert(
         .get_result(conn)?)
 }
 
-pub fn get(conn: &mut Db, id: JointActId) -> Result<Option<JointAct>, StoreError> {
+pub fn get(conn: &mut Db, id: JointActId) -> Result<Option<JointAct>> {
     Ok(by_key!(conn, joint_acts, id, JointAct))
 }
 
 /// What is asked for and not decided, with who asked.
-pub fn asked(conn: &mut Db, host: Option<HostId>) -> Result<Vec<(JointAct, String)>, StoreError> {
+pub fn asked(conn: &mut Db, host: Option<HostId>) -> Result<Vec<(JointAct, String)>> {
     let mut query = joint_acts::table
         .inner_join(users::table.on(users::id.eq(joint_acts::asked_by)))
         .filter(joint_acts::state.eq(JointState::Asked))
@@ -68,7 +68,7 @@ pub fn decide(
     id: JointActId,
     state: JointState,
     (by, now): (UserId, Time),
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     Ok(diesel::update(
         joint_acts::table
             .find(id)

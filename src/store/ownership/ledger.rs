@@ -6,7 +6,7 @@ use crate::domain::ids::HostId;
 use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::{hosts, linodes, migrations};
 use crate::wire::LedgerMark;
 
@@ -20,7 +20,7 @@ pub struct Memory<'a> {
     pub unseen: Option<&'a str>,
 }
 
-pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), StoreError> {
+pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<()> {
     let host = || hosts::table.find(id);
     if let Some(incarnation) = memory.reported_in {
         diesel::update(host())
@@ -51,7 +51,7 @@ pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), 
 }
 
 /// How many Linodes it owns, and how many moves it takes part in that are not over.
-pub fn depends_on(conn: &mut Db, id: HostId) -> Result<(i64, i64), StoreError> {
+pub fn depends_on(conn: &mut Db, id: HostId) -> Result<(i64, i64)> {
     let owned = linodes::table
         .filter(linodes::host_id.eq(id))
         .count()
@@ -82,7 +82,7 @@ pub fn pin_ledger(
     id: HostId,
     ledger: &LedgerMark,
     moved_at: Option<Time>,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::ledger_id.eq(&ledger.id),
@@ -100,7 +100,7 @@ pub fn pin_ledger(
 }
 
 /// Its next poll's ledger is pinned, whichever it is.
-pub fn unpin_ledger(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+pub fn unpin_ledger(conn: &mut Db, id: HostId) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set((
             hosts::ledger_id.eq(None::<String>),
@@ -116,12 +116,7 @@ pub fn unpin_ledger(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
 }
 
 /// Why its ledger is not trusted any more; `false` if it was not before.
-pub fn set_ledger_fault(
-    conn: &mut Db,
-    id: HostId,
-    fault: &str,
-    now: Time,
-) -> Result<bool, StoreError> {
+pub fn set_ledger_fault(conn: &mut Db, id: HostId, fault: &str, now: Time) -> Result<bool> {
     Ok(
         diesel::update(hosts::table.find(id).filter(hosts::ledger_fault.eq("")))
             .set((
@@ -133,7 +128,7 @@ pub fn set_ledger_fault(
     )
 }
 
-pub fn set_protocol(conn: &mut Db, id: HostId, protocol: i32) -> Result<(), StoreError> {
+pub fn set_protocol(conn: &mut Db, id: HostId, protocol: i32) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set(hosts::protocol.eq(protocol))
         .execute(conn)?;
@@ -141,7 +136,7 @@ pub fn set_protocol(conn: &mut Db, id: HostId, protocol: i32) -> Result<(), Stor
 }
 
 /// The recovery of this incarnation does not wait for it.
-pub fn set_waived(conn: &mut Db, id: HostId, incarnation: &str) -> Result<(), StoreError> {
+pub fn set_waived(conn: &mut Db, id: HostId, incarnation: &str) -> Result<()> {
     diesel::update(hosts::table.find(id))
         .set(hosts::waived_in.eq(incarnation))
         .execute(conn)?;

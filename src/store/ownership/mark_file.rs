@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::wire::PortalMark;
 
 pub struct MarkFile {
@@ -25,7 +25,7 @@ impl MarkFile {
     }
 
     /// The last mark that agents were shown.
-    pub fn last(&self) -> Result<Option<PortalMark>, StoreError> {
+    pub fn last(&self) -> Result<Option<PortalMark>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none() {
             *last = match fs::read(&self.path) {
@@ -38,7 +38,7 @@ impl MarkFile {
     }
 
     /// Agents are about to be shown this one. Polls that overlap may come in any order: a mark of the same life never falls.
-    pub fn keep(&self, mark: &PortalMark) -> Result<(), StoreError> {
+    pub fn keep(&self, mark: &PortalMark) -> Result<()> {
         let before = self.last()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_kept =
@@ -74,7 +74,6 @@ impl MarkFile {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::domain::ownership::Incarnation;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::schema::{incarnations, portal};
 use crate::wire::PortalMark;
 
@@ -34,7 +34,7 @@ impl Portal {
     }
 }
 
-pub fn get(conn: &mut Db) -> Result<Portal, StoreError> {
+pub fn get(conn: &mut Db) -> Result<Portal> {
     Ok(portal::table
         .find(1_i64)
         .select(Portal::as_select())
@@ -42,7 +42,7 @@ pub fn get(conn: &mut Db) -> Result<Portal, StoreError> {
 }
 
 /// As [`get`], and nobody else changes it until the transaction ends.
-pub fn locked(conn: &mut Db) -> Result<Portal, StoreError> {
+pub fn locked(conn: &mut Db) -> Result<Portal> {
     if let Db::Pg(pg) = conn {
         return Ok(portal::table
             .find(1_i64)
@@ -54,7 +54,7 @@ pub fn locked(conn: &mut Db) -> Result<Portal, StoreError> {
 }
 
 /// One more commit that changes who may run what.
-pub fn count_up(conn: &mut Db) -> Result<(), StoreError> {
+pub fn count_up(conn: &mut Db) -> Result<()> {
     diesel::update(portal::table.find(1_i64))
         .set(portal::revision.eq(portal::revision + 1))
         .execute(conn)?;
@@ -62,7 +62,7 @@ pub fn count_up(conn: &mut Db) -> Result<(), StoreError> {
 }
 
 /// Oldest first.
-pub fn incarnations(conn: &mut Db) -> Result<Vec<Incarnation>, StoreError> {
+pub fn incarnations(conn: &mut Db) -> Result<Vec<Incarnation>> {
     let rows: Vec<(String, i64)> = incarnations::table
         .order(incarnations::began_revision)
         .select((incarnations::id, incarnations::began_revision))
@@ -74,12 +74,7 @@ pub fn incarnations(conn: &mut Db) -> Result<Vec<Incarnation>, StoreError> {
 }
 
 /// A new life, and with it a recovery, from `revision` on.
-pub fn begin(
-    conn: &mut Db,
-    id: &str,
-    revision: i64,
-    (now, why): (Time, &str),
-) -> Result<(), StoreError> {
+pub fn begin(conn: &mut Db, id: &str, revision: i64, (now, why): (Time, &str)) -> Result<()> {
     diesel::insert_into(incarnations::table)
         .values((
             incarnations::id.eq(id),
@@ -99,7 +94,7 @@ pub fn begin(
     Ok(())
 }
 
-pub fn end_recovery(conn: &mut Db) -> Result<(), StoreError> {
+pub fn end_recovery(conn: &mut Db) -> Result<()> {
     diesel::update(portal::table.find(1_i64))
         .set((
             portal::recovery_since.eq(None::<Time>),
@@ -109,7 +104,7 @@ pub fn end_recovery(conn: &mut Db) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn set_database_mark(conn: &mut Db, mark: &str) -> Result<(), StoreError> {
+pub fn set_database_mark(conn: &mut Db, mark: &str) -> Result<()> {
     diesel::update(portal::table.find(1_i64))
         .set(portal::database_mark.eq(mark))
         .execute(conn)?;
@@ -117,12 +112,7 @@ pub fn set_database_mark(conn: &mut Db, mark: &str) -> Result<(), StoreError> {
 }
 
 /// As [`watched`], if nobody did since `last`; `false` if another portal did.
-pub fn take_look(
-    conn: &mut Db,
-    last: Option<Time>,
-    now: Time,
-    seconds: i64,
-) -> Result<bool, StoreError> {
+pub fn take_look(conn: &mut Db, last: Option<Time>, now: Time, seconds: i64) -> Result<bool> {
     let set = (
         portal::watched_s.eq(portal::watched_s + seconds),
         portal::watched_at.eq(now),
@@ -140,7 +130,7 @@ pub fn take_look(
 }
 
 /// The clock jumped by so many seconds; `None`: it is right (again).
-pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), StoreError> {
+pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<()> {
     diesel::update(portal::table.find(1_i64))
         .set((
             portal::clock_jump_s.eq(jump.map(|(seconds, _)| seconds)),
@@ -153,7 +143,7 @@ pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), St
 /// What tells this database from one that was put in its place: PostgreSQL's system, timeline and the table's own number,
 /// which a promoted standby and a restored dump change; SQLite's file, unless a backup was written into the very same one
 /// (`mark_file` notices that).
-pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
+pub fn database_mark(conn: &mut Db) -> Result<String> {
     #[derive(QueryableByName)]
     struct Mark {
         #[diesel(sql_type = diesel::sql_types::Text)]
@@ -176,7 +166,7 @@ pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
 }
 
 /// Which file it is on its disk.
-fn sqlite_mark(conn: &mut diesel::SqliteConnection) -> Result<String, StoreError> {
+fn sqlite_mark(conn: &mut diesel::SqliteConnection) -> Result<String> {
     use std::os::unix::fs::MetadataExt;
     #[derive(QueryableByName)]
     struct Opened {

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, by_key};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::proofs;
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -20,7 +20,7 @@ pub struct ProofRow {
     pub watched_s: i64,
 }
 
-pub fn put(conn: &mut Db, proof: &ProofRow) -> Result<(), StoreError> {
+pub fn put(conn: &mut Db, proof: &ProofRow) -> Result<()> {
     Both(
         diesel::insert_into(proofs::table)
             .values(proof)
@@ -32,10 +32,10 @@ pub fn put(conn: &mut Db, proof: &ProofRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<ProofRow>, StoreError> {
+pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<ProofRow>> {
     Ok(by_key!(conn, proofs, linode, ProofRow))
 }
 
-pub fn forget(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
+pub fn forget(conn: &mut Db, before: Time) -> Result<usize> {
     Ok(diesel::delete(proofs::table.filter(proofs::at.lt(before))).execute(conn)?)
 }

@@ -8,7 +8,7 @@ use crate::domain::placement::Standing;
 use crate::domain::registration::RegistrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::graduation::stand;
 use crate::store::limit::Limit;
 use crate::store::schema::{hosts, linodes, migrations, registrations};
@@ -32,7 +32,7 @@ pub struct Concerned {
     pub graduation_offers: i64,
 }
 
-fn offers(conn: &mut Db, kind: MigrationKind) -> Result<i64, StoreError> {
+fn offers(conn: &mut Db, kind: MigrationKind) -> Result<i64> {
     Ok(migrations::table
         .filter(migrations::kind.eq(kind))
         .filter(migrations::state.eq(MigrationState::Offered))
@@ -40,7 +40,7 @@ fn offers(conn: &mut Db, kind: MigrationKind) -> Result<i64, StoreError> {
         .get_result(conn)?)
 }
 
-fn in_states(conn: &mut Db, states: &[MigrationState]) -> Result<i64, StoreError> {
+fn in_states(conn: &mut Db, states: &[MigrationState]) -> Result<i64> {
     Ok(migrations::table
         .filter(migrations::state.eq_any(states.to_vec()))
         .filter(
@@ -52,7 +52,7 @@ fn in_states(conn: &mut Db, states: &[MigrationState]) -> Result<i64, StoreError
         .get_result(conn)?)
 }
 
-pub fn concerned(conn: &mut Db) -> Result<Concerned, StoreError> {
+pub fn concerned(conn: &mut Db) -> Result<Concerned> {
     let waiting = crate::store::registration::count(conn, RegistrationState::Requested)?;
     let approved = count_closable(conn)? - waiting;
     Ok(Concerned {
@@ -90,7 +90,7 @@ fn closable() -> _ {
             ))))
 }
 
-pub fn count_closable(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn count_closable(conn: &mut Db) -> Result<i64> {
     Ok(registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(closable())
@@ -99,7 +99,7 @@ pub fn count_closable(conn: &mut Db) -> Result<i64, StoreError> {
 }
 
 /// Registrations that the end closes, oldest first.
-pub fn closable_ids(conn: &mut Db, limit: i64) -> Result<Vec<RegistrationId>, StoreError> {
+pub fn closable_ids(conn: &mut Db, limit: i64) -> Result<Vec<RegistrationId>> {
     Ok(registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(closable())
@@ -110,7 +110,7 @@ pub fn closable_ids(conn: &mut Db, limit: i64) -> Result<Vec<RegistrationId>, St
 }
 
 /// Is it still one of them?
-pub fn is_closable(conn: &mut Db, id: RegistrationId) -> Result<bool, StoreError> {
+pub fn is_closable(conn: &mut Db, id: RegistrationId) -> Result<bool> {
     Ok(registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(registrations::id.eq(id))

@@ -1,6 +1,7 @@
 //! The programme's one row: its state and the limits that staff set.
 
 pub mod end;
+pub mod funnel;
 pub mod move_times;
 
 use diesel::connection::SimpleConnection;

@@ -7,7 +7,7 @@ use crate::domain::migration::{BEFORE_THE_STOP, MigrationKind, MigrationState, h
 use crate::domain::programme::move_times::{Limits, Quiet, Taken};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::limit::Limit;
 use crate::store::migration::Migration;
 use crate::store::schema::{migrations, move_times, quiet_hours};
@@ -19,7 +19,7 @@ const MOST_TAKEN: i64 = 5000;
 type Row = (String, Option<i32>, i32, Option<i32>, Time);
 
 /// The limits, with when they were changed last; `None`: never.
-pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
+pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>)> {
     let found: Option<Row> = move_times::table
         .find(1_i64)
         .select((
@@ -56,7 +56,7 @@ pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
     Ok((limits, Some(changed)))
 }
 
-pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreError> {
+pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<()> {
     let set = (
         move_times::timezone.eq(to.zone.name()),
         move_times::per_hour.eq(to.per_hour),
@@ -88,7 +88,7 @@ pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreErro
 }
 
 /// If the quiet hours hold this migration's stop, or will when its time comes: when they end.
-pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Time>, StoreError> {
+pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Time>> {
     if !BEFORE_THE_STOP.contains(&of.state) {
         return Ok(None);
     }
@@ -103,13 +103,13 @@ pub fn first_stop(
     conn: &mut Db,
     limits: &Limits,
     (of, now): (&Migration, Time),
-) -> Result<Option<Time>, StoreError> {
+) -> Result<Option<Time>> {
     let is_bound = limits.has_quiet_hours() && is_bound(conn, of)?;
     Ok(limits.first_stop(of.not_before, is_bound, now))
 }
 
 /// Do quiet hours bind its stop?
-fn is_bound(conn: &mut Db, of: &Migration) -> Result<bool, StoreError> {
+fn is_bound(conn: &mut Db, of: &Migration) -> Result<bool> {
     let by = match of.queued_by {
         Some(user) => crate::store::account::user(conn, user)?.map(|it| it.role),
         None => None,
@@ -127,7 +127,7 @@ pub fn taken(
     hosts: [HostId; 2],
     (from, until): (Time, Time),
     but: MigrationId,
-) -> Result<Taken, StoreError> {
+) -> Result<Taken> {
     let waits = migrations::state
         .eq_any(BEFORE_THE_STOP)
         .and(migrations::not_before.between(from, until));
@@ -170,7 +170,7 @@ pub fn taken(
 }
 
 /// Migrations whose member is to be reminded by now.
-pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>, StoreError> {
+pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>> {
     Ok(migrations::table
         .filter(migrations::remind_at.le(now))
         .order(migrations::remind_at)
@@ -180,11 +180,7 @@ pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId
 }
 
 /// Takes a reminder: `false` if another portal did, or the migration has changed since it was read.
-pub fn take_reminder(
-    conn: &mut Db,
-    of: &Migration,
-    next: Option<Time>,
-) -> Result<bool, StoreError> {
+pub fn take_reminder(conn: &mut Db, of: &Migration, next: Option<Time>) -> Result<bool> {
     let target = migrations::table
         .find(of.id)
         .filter(migrations::state.eq(of.state))

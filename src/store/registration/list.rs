@@ -43,7 +43,7 @@ pub struct RegistrationRow {
 pub struct RegistrationFilter {
     pub state: Option<RegistrationState>,
     pub plan: Option<PlanId>,
-    /// Beginnings of words of the Linode's label or the account's name, whatever the case.
+    /// Parts of the Linode's label, its account's name, or its people's: see `store::name_index`.
     pub text: String,
     /// Approved, with no migration that lives or succeeded: what still has to be configured.
     pub unconfigured: bool,
@@ -85,7 +85,7 @@ pub fn registrations(
     if let Some(plan) = filter.plan {
         query = query.filter(linodes::plan_id.eq(plan));
     }
-    for condition in name_index::linodes_with(&filter.text) {
+    for condition in name_index::linodes_with(conn, &filter.text) {
         query = query.filter(condition);
     }
     if filter.unconfigured {
@@ -135,7 +135,7 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
     if let Some(plan) = filter.plan {
         query = query.filter(linodes::plan_id.eq(plan));
     }
-    for condition in name_index::linodes_with(&filter.text) {
+    for condition in name_index::linodes_with(conn, &filter.text) {
         query = query.filter(condition);
     }
     if filter.unconfigured {
@@ -245,6 +245,18 @@ fn moves(
         newest.entry(linode).or_insert((id, state, host));
     }
     Ok((newest, open))
+}
+
+/// Registrations by state, each with when the first of them was asked for.
+pub fn oldest(conn: &mut Db) -> Result<Vec<(RegistrationState, i64, Option<Time>)>, StoreError> {
+    Ok(registrations::table
+        .group_by(registrations::state)
+        .select((
+            registrations::state,
+            diesel::dsl::count_star(),
+            diesel::dsl::min(registrations::requested_at),
+        ))
+        .load(conn)?)
 }
 
 pub fn registration_counts(conn: &mut Db) -> Result<Vec<(RegistrationState, i64)>, StoreError> {

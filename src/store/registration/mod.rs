@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
 use crate::domain::registration::{self, RegistrationState};
@@ -38,20 +38,31 @@ pub struct NewRegistration {
 }
 
 /// Fails with a duplicate ([`StoreError::is_duplicate`]) if the Linode has a live registration.
-pub fn insert(conn: &mut Db, new: &NewRegistration) -> Result<Registration, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewRegistration) -> Result<Registration> {
     Ok(diesel::insert_into(registrations::table)
         .values(new)
         .returning(columns::<Registration>())
         .get_result(conn)?)
 }
 
-pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
+pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>> {
     Ok(by_key!(conn, registrations, id, Registration))
+}
+
+/// When this account registered a Linode first.
+pub fn first_of_account(conn: &mut Db, account: AccountId) -> Result<Option<Time>> {
+    Ok(registrations::table
+        .filter(registrations::account_id.eq(account))
+        .order(registrations::id)
+        .select(registrations::requested_at)
+        .at_most::<1>()
+        .get_result(conn)
+        .optional()?)
 }
 
 /// The row, locked for this transaction on PostgreSQL. Whatever gives a Linode's registration an offer, takes one up or
 /// ends the registration takes this first, and looks at the row then; a migration's row is locked after it, never before.
-pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
+pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>> {
     if let Db::Pg(pg) = conn {
         return Ok(registrations::table
             .find(id)
@@ -64,7 +75,7 @@ pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>,
 }
 
 /// As [`locked`], the live ones of several Linodes, in one order.
-pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>, StoreError> {
+pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>> {
     let live = registrations::table
         .filter(registrations::linode_id.eq_any(of.to_vec()))
         .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
@@ -77,14 +88,12 @@ pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>, 
 }
 
 /// The newest registration of a Linode.
-pub fn newest_of(conn: &mut Db, linode: LinodeId) -> Result<Option<Registration>, StoreError> {
+pub fn newest_of(conn: &mut Db, linode: LinodeId) -> Result<Option<Registration>> {
     Ok(registrations::table
         .filter(registrations::linode_id.eq(linode))
         .order(registrations::id.desc())
         .select(Registration::as_select())
-        .at_most::<1>()
-        .get_result(conn)
-        .optional()?)
+        .one(conn)?)
 }
 
 pub struct Decision<'a> {
@@ -97,11 +106,7 @@ pub struct Decision<'a> {
 }
 
 /// `false` if the registration is no longer in `from`.
-pub fn decide(
-    conn: &mut Db,
-    id: RegistrationId,
-    decision: &Decision<'_>,
-) -> Result<bool, StoreError> {
+pub fn decide(conn: &mut Db, id: RegistrationId, decision: &Decision<'_>) -> Result<bool> {
     Ok(diesel::update(
         registrations::table
             .find(id)
@@ -118,14 +123,14 @@ pub fn decide(
 }
 
 /// How many take a place.
-pub fn count_live(conn: &mut Db) -> Result<i64, StoreError> {
+pub fn count_live(conn: &mut Db) -> Result<i64> {
     Ok(registrations::table
         .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
         .count()
         .get_result(conn)?)
 }
 
-pub fn count(conn: &mut Db, state: RegistrationState) -> Result<i64, StoreError> {
+pub fn count(conn: &mut Db, state: RegistrationState) -> Result<i64> {
     Ok(registrations::table
         .filter(registrations::state.eq(state))
         .count()
@@ -133,7 +138,7 @@ pub fn count(conn: &mut Db, state: RegistrationState) -> Result<i64, StoreError>
 }
 
 /// How many requests were made before this one and still wait: its position in the queue is one more.
-pub fn waiting_before(conn: &mut Db, of: &Registration) -> Result<i64, StoreError> {
+pub fn waiting_before(conn: &mut Db, of: &Registration) -> Result<i64> {
     Ok(registrations::table
         .filter(registrations::state.eq(RegistrationState::Requested))
         .filter(
@@ -149,10 +154,7 @@ pub fn waiting_before(conn: &mut Db, of: &Registration) -> Result<i64, StoreErro
 
 /// The places of these registrations in the queue for review, counted from 1. Looks at the first 10,000 of the queue;
 /// whoever waits further back is not in the answer.
-pub fn positions(
-    conn: &mut Db,
-    of: &[RegistrationId],
-) -> Result<HashMap<RegistrationId, usize>, StoreError> {
+pub fn positions(conn: &mut Db, of: &[RegistrationId]) -> Result<HashMap<RegistrationId, usize>> {
     if of.is_empty() {
         return Ok(HashMap::new());
     }
@@ -174,7 +176,7 @@ pub fn positions(
 }
 
 /// How long the last decisions took from request to answer, in seconds, newest first: at most 50.
-pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>, StoreError> {
+pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>> {
     let rows: Vec<(Time, Option<Time>)> = schema::registrations::table
         .filter(schema::registrations::state.eq(RegistrationState::Approved))
         .filter(schema::registrations::decided_at.is_not_null())

@@ -6,7 +6,7 @@ use diesel::{Connection, PgConnection, RunQueryDsl};
 
 use super::{CHANNEL, Wake};
 use crate::store::connect::{patient, takes_writes};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 /// A connection that only listens would never notice that its server is gone, frozen or a standby now, and a proxy takes
 /// it for dead: it asks something this often.
@@ -18,7 +18,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn connect(url: &str) -> Result<Self, StoreError> {
+    pub fn connect(url: &str) -> Result<Self> {
         let mut conn = PgConnection::establish(&patient(url, true))
             .map_err(|error| StoreError::Connect(error.to_string()))?;
         diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(&mut conn)?;
@@ -29,7 +29,7 @@ impl Listener {
     }
 
     /// What has been told since the last call; does not wait.
-    pub fn drain(&mut self) -> Result<Vec<Wake>, StoreError> {
+    pub fn drain(&mut self) -> Result<Vec<Wake>> {
         if self.asked.elapsed() > PULSE {
             takes_writes(&mut self.conn)?;
             self.asked = Instant::now();

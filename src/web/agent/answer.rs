@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::app::context::Agent;
 use crate::app::error::AppError;
 use crate::web::bounds::{Bounds, Share, Whose};
-use crate::web::extract::Client;
 use crate::web::extract::body::{self, Unread};
+use crate::web::extract::{Client, bearer};
 
 /// An error as agents get it: `{"error": "…"}`.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,10 @@ impl From<AppError> for Refusal {
                 retry_after_s: Some(5),
             },
             AppError::SignIn => Self::new(StatusCode::UNAUTHORIZED, "unknown credential"),
-            AppError::Forbidden => Self::new(
+            AppError::Forbidden
+            | AppError::Right(..)
+            | AppError::SecondFactor
+            | AppError::Prove => Self::new(
                 StatusCode::FORBIDDEN,
                 "this token was used, has expired, or was never given",
             ),
@@ -146,14 +149,7 @@ pub(super) fn address(request: &HttpRequest) -> String {
 /// The agent behind the request's credential, or 401.
 pub(super) async fn agent(app: &web::Data<App>, request: &HttpRequest) -> Result<Agent, Refusal> {
     let unknown = || Refusal::new(StatusCode::UNAUTHORIZED, "unknown or revoked credential");
-    let credential = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .filter(|credential| !credential.is_empty() && credential.len() <= 200)
-        .ok_or_else(unknown)?
-        .to_owned();
+    let credential = bearer(request).ok_or_else(unknown)?.to_owned();
     let (app, address) = (app.clone(), address(request));
     run(move || app.agent_at(&credential, &address))
         .await?

@@ -24,7 +24,7 @@ filters! {
     after,
 }
 
-impl Asked {
+impl Params {
     pub fn after(&self) -> Result<BugPostId, Fault> {
         Ok(BugPostId(Self::read(&self.after)?.unwrap_or(0)))
     }
@@ -237,7 +237,7 @@ impl Presenter<'_> {
 }
 
 impl View {
-    pub fn new(thread: &Thread, reader: &Reader<'_>, asked: &Asked) -> Self {
+    pub fn new(thread: &Thread, reader: &Reader<'_>, asked: &Params) -> Self {
         let bug = &thread.bug;
         let zone = reader.zone;
         let base = if reader.staff { "/staff/bugs" } else { PATH };

@@ -102,7 +102,6 @@ impl FromRequest for Client {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -153,7 +153,6 @@ pub(super) fn keepable(body: &str) -> Typed {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

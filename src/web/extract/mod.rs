@@ -14,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
@@ -23,8 +24,18 @@ use super::page::UNREADABLE;
 pub use client::Client;
 pub use form::{Form, Nothing};
 pub use hidden::{ids, once, once_or, parse_seen, seen};
-pub use signed::{Asks, Member, Signed, Staff};
+pub use signed::{Asks, Member, Signed, Staff, needs};
 pub use upload::{Sent, Upload};
+
+/// What an `Authorization: Bearer …` has, if it may be a credential: none is empty, or longer than 200 bytes.
+pub fn bearer(request: &HttpRequest) -> Option<&str> {
+    request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .filter(|credential| !credential.is_empty() && credential.len() <= 200)
+}
 
 /// Parts of the path. What does not parse names no page.
 #[derive(Debug, Clone, Copy)]

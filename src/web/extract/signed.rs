@@ -6,14 +6,15 @@ use std::ops::Deref;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::guard::GuardContext;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::Client;
 use crate::app::App;
 use crate::app::account::sign_in::Visitor;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::account::UserRole;
+use crate::domain::account::Right;
 use crate::domain::ids::AccountId;
 use crate::store;
 use crate::store::attention::Attention;
@@ -81,7 +82,7 @@ impl Deref for Member {
     }
 }
 
-/// Someone of the staff. To others, staff pages do not exist.
+/// Someone of the staff, whose role has the right that the route names. To others than staff, staff pages do not exist.
 #[derive(Debug, Clone)]
 pub struct Staff(pub Signed);
 
@@ -92,7 +93,7 @@ impl Deref for Staff {
     }
 }
 
-type Found<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
 
 async fn signed(request: HttpRequest) -> Result<Signed, Fault> {
     let context = crate::web::context::context_of(&request)?;
@@ -119,7 +120,7 @@ async fn find<V: Send + 'static>(
     let found = portal::run(portal, move |app| {
         app.visit(&token, |conn, visitor| {
             let actor = visitor.actor(&address);
-            let attention = if on_staff_page && actor.role == UserRole::Staff {
+            let attention = if on_staff_page && actor.may(Right::Read) {
                 store::attention::get(conn)?
             } else {
                 Attention::default()
@@ -141,15 +142,33 @@ async fn find<V: Send + 'static>(
     Ok((signed, seen))
 }
 
+/// The right that a route of staff's takes: the route table names it, and routing leaves it with the request.
+#[derive(Clone, Copy)]
+struct Needs(Right);
+
+/// The last guard of a route: what it takes is this.
+pub fn needs(right: Right) -> impl Fn(&GuardContext<'_>) -> bool {
+    move |context| {
+        context.req_data_mut().insert(Needs(right));
+        true
+    }
+}
+
+fn needed(request: &HttpRequest) -> Option<Right> {
+    request.extensions().get::<Needs>().map(|needs| needs.0)
+}
+
 /// What those who are signed in have to be.
 pub trait Role: Sized + 'static {
-    fn may(actor: &Actor) -> bool;
+    /// `needs`: what the route takes.
+    fn may(actor: &Actor, needs: Option<Right>) -> Result<(), AppError>;
+    /// Of somebody who [`Role::may`].
     fn of(signed: Signed) -> Result<Self, Fault>;
 }
 
 impl Role for Signed {
-    fn may(_actor: &Actor) -> bool {
-        true
+    fn may(_actor: &Actor, _needs: Option<Right>) -> Result<(), AppError> {
+        Ok(())
     }
 
     fn of(signed: Signed) -> Result<Self, Fault> {
@@ -158,8 +177,8 @@ impl Role for Signed {
 }
 
 impl Role for Member {
-    fn may(actor: &Actor) -> bool {
-        actor.account.is_some()
+    fn may(actor: &Actor, _needs: Option<Right>) -> Result<(), AppError> {
+        actor.require_account().map(drop)
     }
 
     fn of(signed: Signed) -> Result<Self, Fault> {
@@ -169,16 +188,15 @@ impl Role for Member {
 }
 
 impl Role for Staff {
-    fn may(actor: &Actor) -> bool {
-        actor.role == UserRole::Staff
+    fn may(actor: &Actor, needs: Option<Right>) -> Result<(), AppError> {
+        let needs = needs.ok_or_else(|| {
+            AppError::Fault("a route of staff's names no right (web/staff/routes.rs)".to_owned())
+        })?;
+        actor.require(needs)
     }
 
     fn of(signed: Signed) -> Result<Self, Fault> {
-        if Self::may(&signed.actor) {
-            Ok(Self(signed))
-        } else {
-            Err(Fault::NotFound)
-        }
+        Ok(Self(signed))
     }
 }
 
@@ -196,15 +214,14 @@ impl<R: Role> Asks<R> {
         self,
         query: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
     ) -> Result<(R, V), Fault> {
+        let needs = needed(&self.request);
         let (signed, seen) = find(&self.request, &self.context, move |conn, actor| {
-            if R::may(actor) {
-                query(conn, actor)
-            } else {
-                Err(AppError::Forbidden)
-            }
+            R::may(actor, needs)?;
+            query(conn, actor)
         })
         .await?;
-        Ok((R::of(signed)?, seen?))
+        let seen = seen?;
+        Ok((R::of(signed)?, seen))
     }
 
     /// As [`Asks::read`], by what was wanted. What is wrong with that is told to those who may ask, and to nobody else.
@@ -236,22 +253,33 @@ impl<R: Role> FromRequest for Asks<R> {
 }
 
 /// Runs a guard, and lets the form of the same request wait for its verdict.
-fn guard<R: Role>(request: &HttpRequest) -> Found<R> {
+fn guard<R: Role>(request: &HttpRequest) -> Extracted<R> {
     let request = request.clone();
     let context = crate::web::context::context_of(&request);
     if let Ok(context) = &context {
         context.guard_begins();
     }
     Box::pin(async move {
-        let verdict = signed(request).await.and_then(R::of);
-        context?.guard_ends();
+        let needs = needed(&request);
+        let verdict = match signed(request).await {
+            Ok(signed) => R::may(&signed.actor, needs)
+                .map_err(Fault::from)
+                .and_then(|()| R::of(signed)),
+            Err(fault) => Err(fault),
+        };
+        let context = context?;
+        if matches!(verdict, Err(Fault::Prove | Fault::SecondFactor)) {
+            // What was sent is sent again after it.
+            context.form_settled().await;
+        }
+        context.guard_ends();
         verdict
     })
 }
 
 impl FromRequest for Signed {
     type Error = Fault;
-    type Future = Found<Self>;
+    type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         guard(request)
@@ -260,7 +288,7 @@ impl FromRequest for Signed {
 
 impl FromRequest for Member {
     type Error = Fault;
-    type Future = Found<Self>;
+    type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         guard(request)
@@ -269,7 +297,7 @@ impl FromRequest for Member {
 
 impl FromRequest for Staff {
     type Error = Fault;
-    type Future = Found<Self>;
+    type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         guard(request)

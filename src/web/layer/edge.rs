@@ -29,6 +29,7 @@ use crate::web::context::{Context, cookie_names};
 use crate::web::fault::Fault;
 use crate::web::page::{Flash, own_path};
 use crate::web::settings::Settings;
+use crate::web::v4;
 
 /// What is not itself in the query of an address that names an address.
 const IN_NEXT: &AsciiSet = &NON_ALPHANUMERIC
@@ -147,6 +148,9 @@ fn barred(
 }
 
 fn context_for(request: &ServiceRequest, settings: &Settings) -> Context {
+    if v4::is_path(request.path()) {
+        return Context::of_program();
+    }
     let names = cookie_names(settings.secure());
     let value = |name: &str| {
         request
@@ -195,16 +199,12 @@ fn answer_fault(
         }
         _ => tracing::debug!(reference = context.reference(), %fault, "refused"),
     }
+    if method == Method::GET
+        && let Some(first) = fault.first()
+    {
+        return leads(first, path_and_query);
+    }
     if matches!(fault, Fault::SignIn) {
-        if method == Method::GET {
-            let next = own_path(path_and_query).filter(|path| *path != "/");
-            let location = next.map_or("/login".to_owned(), |path| {
-                format!("/login?next={}", utf8_percent_encode(path, IN_NEXT))
-            });
-            return HttpResponse::SeeOther()
-                .insert_header((header::LOCATION, location))
-                .finish();
-        }
         if context.typed().pairs.is_empty() {
             return HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, "/login"))
@@ -226,7 +226,21 @@ fn answer_fault(
     answer
 }
 
+/// To what comes first, and from there back.
+fn leads(first: &str, path_and_query: &str) -> HttpResponse {
+    let next = own_path(path_and_query).filter(|path| *path != "/");
+    let location = next.map_or(first.to_owned(), |path| {
+        format!("{first}?next={}", utf8_percent_encode(path, IN_NEXT))
+    });
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .finish()
+}
+
 fn page_answer(context: &Context, status: StatusCode, of: (Option<&Fault>, &str)) -> HttpResponse {
+    if context.is_program() {
+        return v4::bare(status);
+    }
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .body(error_page(context, status, of))

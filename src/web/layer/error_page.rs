@@ -3,10 +3,13 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use crate::web::again::Kept;
+use crate::domain::account;
+use crate::web::again::{First, Kept};
 use crate::web::context::{Context, Typed};
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
+
+const OWNERS: &str = "/staff/members?show=staff&role=owner";
 
 #[derive(Debug, Template)]
 #[template(path = "errors/error.html")]
@@ -28,10 +31,32 @@ pub fn error_page(
 ) -> String {
     let (heading, mut lines) = words(status);
     let mut back = None;
+    let first_page = |label: &str| Some((fault?.first()?.to_owned(), label.to_owned()));
     let mut kept = Kept::shown(&Typed::default());
     match fault {
         Some(Fault::BadRequest(message) | Fault::Forbidden(message)) => {
             lines = vec![message.clone()]
+        }
+        Some(Fault::Right { needs, has }) => {
+            lines = vec![account::refusal(*needs, *has)];
+            back = Some((OWNERS.to_owned(), "Who the owners are".to_owned()));
+        }
+        Some(Fault::SecondFactor) => {
+            lines = vec![
+                "Staff sign in with a second factor here: set yours up first. Nothing was changed."
+                    .to_owned(),
+            ];
+            back = first_page("Set it up");
+            kept = Kept::shown(&context.typed());
+        }
+        Some(Fault::Prove) => {
+            let code = context.viewer().is_some_and(|viewer| viewer.second_factor);
+            let first = First::Prove { code };
+            kept = Kept::again(&context.typed(), path, &context.form_token(), first);
+            lines = vec!["Nothing was changed. It is long since you showed that it is you, and this takes it anew.".to_owned()];
+            if !kept.is_sent_again() {
+                back = first_page("Show that it is you");
+            }
         }
         Some(Fault::Conflict { message, back: way }) => {
             lines = vec![message.clone()];
@@ -50,7 +75,12 @@ pub fn error_page(
         Some(Fault::Expired | Fault::SignIn) => {
             let for_all = !path.starts_with("/members") && !path.starts_with("/staff");
             let sign_in = context.viewer().is_none() && !for_all;
-            kept = Kept::again(&context.typed(), path, &context.form_token(), sign_in);
+            let first = if sign_in {
+                First::SignIn
+            } else {
+                First::Nothing
+            };
+            kept = Kept::again(&context.typed(), path, &context.form_token(), first);
             lines = vec!["Nothing was changed. This happens when you signed out or in again, or left the page open for long.".to_owned()];
             if !kept.is_sent_again() {
                 lines.push("Go back, load the page anew, and send the form again.".to_owned());
@@ -70,10 +100,11 @@ pub fn error_page(
         }
         Some(Fault::NotFound) | None => {}
     }
-    let heading = if matches!(fault, Some(Fault::Expired | Fault::SignIn)) {
-        "This form has expired"
-    } else {
-        heading
+    let heading = match fault {
+        Some(Fault::Expired | Fault::SignIn) => "This form has expired",
+        Some(Fault::Prove) => "Is it you?",
+        Some(Fault::SecondFactor) => "A second factor is needed",
+        _ => heading,
     };
     let (back_url, back_label) = back.unwrap_or_else(|| way_back(context));
     let page = ErrorPage {
@@ -133,7 +164,7 @@ fn words(status: StatusCode) -> (&'static str, Vec<String>) {
 fn way_back(context: &Context) -> (String, String) {
     let (url, label) = match context.viewer() {
         Some(viewer) if viewer.member => ("/members/", "Back to your Linodes"),
-        Some(viewer) if viewer.staff => ("/staff/", "Back to the staff dashboard"),
+        Some(viewer) if viewer.staff.is_some() => ("/staff/", "Back to the staff dashboard"),
         Some(_) => ("/members/accounts", "Back to your profile"),
         None => ("/", "Back to the start"),
     };

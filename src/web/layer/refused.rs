@@ -1,11 +1,12 @@
 //! What is refused is counted for the trail: forms of other sites and sessions, what comes too often, agents without a good
-//! credential or token.
+//! credential or token, staff whose role does not allow it.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::domain::audit::Action;
+use crate::web::context::context_of;
 use crate::web::extract::Client;
 use crate::web::fault::Fault;
 
@@ -17,6 +18,7 @@ pub(super) fn note(request: &HttpRequest, answer: &HttpResponse) {
         StatusCode::TOO_MANY_REQUESTS => Action::TooMany,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_agents => Action::AgentRefused,
         _ if matches!(fault, Some(Fault::Expired)) => Action::FormRefused,
+        _ if matches!(fault, Some(Fault::Right { .. })) => Action::RightRefused,
         _ => return,
     };
     count(request, action);
@@ -27,6 +29,11 @@ pub(super) fn count(request: &HttpRequest, action: Action) {
         return;
     };
     let route = request.match_pattern();
-    let asked = format!("{} {}", request.method(), route.as_deref().unwrap_or("-"));
+    let mut asked = format!("{} {}", request.method(), route.as_deref().unwrap_or("-"));
+    if action == Action::RightRefused
+        && let Some(viewer) = context_of(request).ok().and_then(|it| it.viewer())
+    {
+        asked = format!("{asked}, by {}", viewer.email);
+    }
     app.note_refusal(action, &Client::of(request).address.to_string(), &asked);
 }

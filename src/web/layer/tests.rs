@@ -1,10 +1,4 @@
 //! The edge through a small application: headers, tokens, origins, faults, panics.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::unused_async,
-    reason = "tests"
-)]
 
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;

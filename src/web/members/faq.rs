@@ -55,7 +55,7 @@ pub struct QuestionView {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct Params {
     q: String,
 }
 
@@ -97,12 +97,12 @@ fn question_view(question: &Question, entries: &[Entry], zone: Zone) -> Question
     }
 }
 
-fn words(asked: &Asked) -> String {
+fn words(asked: &Params) -> String {
     asked.q.trim().chars().take(200).collect()
 }
 
 /// `GET /faq`
-pub async fn public(portal: Portal, context: Context, asked: Query<Asked>) -> Response {
+pub async fn public(portal: Portal, context: Context, asked: Query<Params>) -> Response {
     let text = words(&asked.0);
     let wanted = text.clone();
     let entries = portal::read(&portal, move |conn| store::faq::entries(conn, &wanted)).await?;
@@ -165,7 +165,7 @@ async fn present(
 }
 
 /// `GET /members/faq`
-pub async fn show(portal: Portal, signed: Signed, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, signed: Signed, asked: Query<Params>) -> Response {
     present(&portal, &signed, words(&asked.0), FormState::anew()).await
 }
 

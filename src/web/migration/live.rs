@@ -9,6 +9,7 @@ use crate::domain::job::{JobKind, JobState};
 use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step};
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
+use crate::domain::trial::First;
 use crate::store::job::Job;
 use crate::store::migration::Migration;
 use crate::store::migration::page::{MigrationDetail, Place};
@@ -72,12 +73,13 @@ impl Live {
             ..
         } = of;
         let shape = format!(
-            "{}-{}-{}-{:?}-{}{}",
+            "{}-{}-{}-{:?}-{}-{}{}",
             migration.state,
             migration.cancel_asked,
             migration.round,
             migration.not_before,
             of.queue.is_asked,
+            first_shape(of),
             trial::shape(of.trial)
         );
         let mut text =
@@ -145,6 +147,9 @@ fn phase(of: Watched<'_>, now: Time) -> String {
     } = of;
     if let Some(words) = paused(migration.state, queue) {
         return words.to_owned();
+    }
+    if queue.job_paused.is_some() && !migration.cancel_asked {
+        return "On hold: our staff hold the next step back for a while. Your Linode stays as it is, and the move goes on by itself.".to_owned();
     }
     if migration.cancel_asked && AT_WORK.contains(&migration.state) {
         return "Cancelling: waiting for the host to stop its work.".to_owned();
@@ -232,12 +237,16 @@ fn shut(queue: Place) -> String {
 fn holding(of: Watched<'_>, now: Time) -> String {
     let (row, zone) = (of.migration, of.zone);
     let then = match (of.queue.held_until, row.not_before.filter(|at| *at > now)) {
+        _ if of.queue.first == Some(First::Failed) => {
+            "its trial on the new host failed, so it is not stopped".to_owned()
+        }
         (Some(at), _) => format!(
             "it stops when the quiet hours end, at {}",
             zone.both(at).text
         ),
         (None, Some(at)) => format!("it stops at {}", zone.both(at).text),
         (None, None) => match row.over_limit(of.queue.forecast) {
+            _ if waits_for_trial(of) => "it stops when it has come up on its new host".to_owned(),
             Some((limit_s, _)) => format!(
                 "it stops as soon as that takes no longer than your limit of {}",
                 units::span(i64::from(limit_s))
@@ -252,6 +261,26 @@ fn holding(of: Watched<'_>, now: Time) -> String {
         format!(" (last pass {})", zone.precise(at).text)
     });
     format!("In step with its copy{since}: {then}.")
+}
+
+/// Its time has come, or it has none, and it is to be tried first.
+fn waits_for_trial(of: Watched<'_>) -> bool {
+    match of.queue.first {
+        Some(First::ToTry | First::AtWork | First::Failed) => true,
+        Some(First::CameUp(_)) | None => false,
+    }
+}
+
+/// What the page says of that changes with it.
+fn first_shape(of: Watched<'_>) -> &'static str {
+    match of.queue.first {
+        None if of.migration.try_first_since.is_some() => "first",
+        None => "",
+        Some(First::ToTry) => "to-try",
+        Some(First::AtWork) => "tries",
+        Some(First::CameUp(_)) => "came-up",
+        Some(First::Failed) => "failed",
+    }
 }
 
 /// How long the job has looked at disks, in seconds, as of its last word.

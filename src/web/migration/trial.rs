@@ -1,7 +1,10 @@
 //! A move's trial on its page: how it stands, what its console says, and the button for one.
 
-use crate::domain::migration::MigrationState;
-use crate::domain::trial::{NotNow, TrialState, has_failed, is_open};
+use crate::domain::migration::{MigrationKind, MigrationState, hold};
+use crate::domain::trial::{First, NotNow, TrialState, has_failed, is_open};
+use crate::store::host::Host;
+use crate::store::linode::disk::Disk;
+use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::store::trial::Trial;
 use crate::web::ui::{Action, Zone, units};
@@ -17,13 +20,25 @@ pub struct TrialView {
     pub offer: Option<Action>,
     /// Why there is none now.
     pub why_not: Option<String>,
+    /// It is tried before it stops: how that stands.
+    pub first: Option<String>,
+}
+
+impl TrialView {
+    /// One is offered to those who may ask for it.
+    #[must_use]
+    pub fn for_those_who(mut self, may: bool) -> Self {
+        self.offer = self.offer.filter(|_| may);
+        self
+    }
 }
 
 /// In the page's own words of it; nothing to say of a move that was not tried and does not hold.
-pub fn view(detail: &MigrationDetail, url: &str) -> Option<TrialView> {
+pub fn view(detail: &MigrationDetail, url: &str, zone: Zone) -> Option<TrialView> {
     let trial = detail.trial.as_ref();
     let holds = detail.migration.state == MigrationState::Holding;
-    if trial.is_none() && !holds {
+    let first = first_words(detail, zone);
+    if trial.is_none() && !holds && first.is_none() {
         return None;
     }
     let words = match trial {
@@ -31,6 +46,7 @@ pub fn view(detail: &MigrationDetail, url: &str) -> Option<TrialView> {
         Some(_) => "Try it there again",
     };
     Some(TrialView {
+        first,
         tone: trial.map_or("", |it| tone(it.state)),
         has_console: trial
             .is_some_and(|it| it.state == TrialState::Running || !it.console.is_empty()),
@@ -74,17 +90,7 @@ pub(super) fn words(trial: &Trial, zone: Zone) -> String {
 /// What it does and what it does not, before it is asked for.
 pub fn consequences(detail: &MigrationDetail) -> [String; 3] {
     let (label, there) = (&detail.linode.label, &detail.destination.name);
-    let bytes: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
-    let cost = if detail.destination.tells_changes {
-        format!(
-            "{there} clones its copies without reading them; only what the clone writes takes room there."
-        )
-    } else {
-        format!(
-            "{there} has to copy all its copies once more for it: {} at the most, for which there must be room, and that takes its time.",
-            units::mebibytes(bytes)
-        )
-    };
+    let cost = cost(&detail.destination, &detail.disks);
     [
         format!(
             "{label} runs on where it is and is not touched. A throw-away clone of what was copied boots on {there} as {label} will after its move, but without any network, for 5 minutes at the most; its console is shown on the move's page, and then it is destroyed."
@@ -92,6 +98,59 @@ pub fn consequences(detail: &MigrationDetail) -> [String; 3] {
         "It is a copy of disks in use, as after a loss of power: it may check its file systems first. It takes no traffic and keeps no data, and the time chosen for the move stays: if that comes, the trial is ended.".to_owned(),
         cost,
     ]
+}
+
+/// What one takes there.
+pub fn cost(there: &Host, disks: &[Disk]) -> String {
+    let (name, bytes) = (&there.name, disks.iter().map(|disk| disk.size_mb).sum());
+    if there.tells_changes {
+        format!(
+            "{name} clones its copies without reading them; only what the clone writes takes room there."
+        )
+    } else {
+        format!(
+            "{name} has to copy all its copies once more for it: {} at the most, for which there must be room, and that takes its time.",
+            units::mebibytes(bytes)
+        )
+    }
+}
+
+/// Of one that is tried before it stops: how that stands.
+fn first_words(detail: &MigrationDetail, zone: Zone) -> Option<String> {
+    let row = &detail.migration;
+    if !row.awaits_stop() || row.try_first_since.is_none() {
+        return None;
+    }
+    let words = match detail.queue.first {
+        None => "It is tried on its new host first, and stopped only if it comes up there.",
+        Some(First::ToTry) => {
+            "It is tried on its new host first, as soon as that can begin, and stopped only if it comes up there."
+        }
+        Some(First::AtWork) => {
+            "It is being tried on its new host, and stopped only if it comes up there; if its time comes before, it waits."
+        }
+        Some(First::CameUp(_)) => "It was tried on its new host first, and came up there.",
+        Some(First::Failed) => return Some(failed_words(row, zone)),
+    };
+    Some(words.to_owned())
+}
+
+fn failed_words(row: &Migration, zone: Zone) -> String {
+    let why = "It was tried on its new host first, and that failed, so it is not stopped";
+    if row.kind == MigrationKind::Evacuation {
+        let at = zone.both(row.expires_at).text;
+        return format!("{why} before staff move it, at {at}. If something is wrong, tell us.");
+    }
+    let until = |at| zone.both(hold::may_stop_until(at, row.patience_s)).text;
+    let then = row.not_before.map(until).map_or_else(String::new, |until| {
+        format!(" If you do nothing until {until}, it stays where it is, and its offer stands.")
+    });
+    format!("{why}. Go on all the same, have it tried again, choose another time, or cancel.{then}")
+}
+
+/// It waits for its member's word.
+pub fn has_first_failed(detail: &MigrationDetail) -> bool {
+    detail.migration.awaits_stop() && detail.queue.first == Some(First::Failed)
 }
 
 /// The last one ran and did not come up: what a member reads before they choose a time.

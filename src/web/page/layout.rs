@@ -2,6 +2,7 @@
 
 use super::flash::Flash;
 use super::nav::{self, Area, Crumb, Tab};
+use crate::domain::account::{self, Right};
 use crate::web::context::{Context, Viewer};
 use crate::web::public::assets::{Assets, assets};
 use crate::web::ui::{Problems, Zone};
@@ -96,6 +97,17 @@ impl Page {
 
     pub fn zone(&self) -> Zone {
         self.viewer.as_ref().map_or(Zone::UTC, |viewer| viewer.zone)
+    }
+
+    /// May its reader do this as one of the staff? What they may not is not offered.
+    pub fn may(&self, right: Right) -> bool {
+        self.viewer.as_ref().is_some_and(|viewer| viewer.may(right))
+    }
+
+    /// What stands where something is not offered.
+    pub(crate) fn why_not(&self, right: Right) -> String {
+        let role = self.viewer.as_ref().and_then(|viewer| viewer.staff);
+        role.map_or_else(String::new, |role| account::refusal(right, role))
     }
 
     pub(crate) fn zone_name(&self) -> &'static str {

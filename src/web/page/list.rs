@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::domain::time::YEARS;
+use crate::domain::time::{Time, YEARS};
 use crate::web::fault::Fault;
-use crate::web::ui::Pager;
 use crate::web::ui::list::query;
+use crate::web::ui::{Choice, Field, Pager};
 
 /// Rows on a page of most lists.
 pub const ROWS: usize = 100;
@@ -45,6 +45,12 @@ pub trait Filters {
             Some(day) if !YEARS.contains(&day.year()) => Err(Self::unknown()),
             day => Ok(day),
         }
+    }
+
+    /// Before then is what is older than so many hours, if that is asked.
+    fn older(hours: &str, now: Time) -> Result<Option<Time>, Fault> {
+        let hours = Self::read::<i64>(hours)?;
+        Ok(hours.map(|hours| now.plus_s(-3600 * hours.clamp(0, 100_000))))
     }
 
     /// One row more than a page has, to see whether there is another page.
@@ -96,18 +102,18 @@ pub trait Filters {
     }
 }
 
-/// `Asked`, the filters of a list: its path, rows, and what is said of an address that it cannot read; then their names, the
+/// `Params`, the filters of a list: its path, rows, and what is said of an address that it cannot read; then their names, the
 /// key of the page last.
 macro_rules! filters {
     ($path:expr, $rows:expr, $unknown:expr; $($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// The list's filters, as they stand in its address.
         #[derive(Debug, Clone, Default, serde::Deserialize)]
         #[serde(default)]
-        pub struct Asked {
+        pub struct Params {
             $($(#[$doc])* pub(in crate::web) $name: String,)+
         }
 
-        impl $crate::web::page::Filters for Asked {
+        impl $crate::web::page::Filters for Params {
             const PATH: &'static str = $path;
             const ROWS: usize = $rows;
             const UNKNOWN: &'static str = $unknown;
@@ -119,6 +125,20 @@ macro_rules! filters {
     };
 }
 pub(in crate::web) use filters;
+
+/// How old rows are at least, in hours: what [`Filters::older`] reads.
+const AGES: [(&str, &str); 4] = [
+    ("1", "Over an hour old"),
+    ("24", "Over a day old"),
+    ("168", "Over a week old"),
+    ("720", "Over 30 days old"),
+];
+
+/// The field for an age.
+pub fn age(asked: &str) -> Field {
+    let ages = AGES.iter().map(|(hours, words)| Choice::new(hours, *words));
+    Field::select("age", "Age", Choice::any("Any age", ages)).value(asked)
+}
 
 /// The start of what was typed, as much as a search takes.
 pub fn clipped(text: &str, most: usize) -> String {
@@ -133,16 +153,16 @@ mod tests {
 
     #[test]
     fn a_page_is_cut_and_leads_on() {
-        let asked = Asked {
+        let asked = Params {
             q: " a b ".to_owned(),
-            ..Asked::default()
+            ..Params::default()
         };
         let key = |row: &i32| row.to_string();
         let (rows, pager) = asked.page(vec![9, 8, 7], key);
         assert_eq!((rows, pager.first), (vec![9, 8], None));
         let next = Some("/staff/things?q=a%20b&before=8".to_owned());
         assert_eq!(pager.next, next);
-        let later = Asked {
+        let later = Params {
             before: "8".to_owned(),
             ..asked
         };
@@ -154,8 +174,11 @@ mod tests {
 
     #[test]
     fn what_is_not_set_is_nothing_and_what_cannot_be_read_is_said() {
-        assert_eq!(Asked::read::<i64>("").ok(), Some(None));
-        assert_eq!(Asked::read("7").ok(), Some(Some(7)));
-        assert!(matches!(Asked::read::<i64>("x"), Err(Fault::BadRequest(_))));
+        assert_eq!(Params::read::<i64>("").ok(), Some(None));
+        assert_eq!(Params::read("7").ok(), Some(Some(7)));
+        assert!(matches!(
+            Params::read::<i64>("x"),
+            Err(Fault::BadRequest(_))
+        ));
     }
 }

@@ -35,7 +35,7 @@ pub struct AnnouncementPage {
 }
 
 /// What the page is made from.
-struct Facts {
+struct Loaded {
     programme: Programme,
     phase: Phase,
     seats_left: Option<i64>,
@@ -44,7 +44,7 @@ struct Facts {
 }
 
 impl AnnouncementPage {
-    fn new(page: Page, name: &str, facts: &Facts) -> Self {
+    fn new(page: Page, name: &str, facts: &Loaded) -> Self {
         let of = &facts.programme;
         let zone = page.zone();
         let (state, words) = state_words(facts.phase, zone);
@@ -122,7 +122,7 @@ pub async fn show(
         let now = app.now();
         app.db.read(|conn| {
             let programme = store::programme::get(conn, now)?;
-            Ok::<_, AppError>(Facts {
+            Ok::<_, AppError>(Loaded {
                 phase: phase(&programme, now),
                 seats_left: seats_left(conn, programme.seats)?,
                 written: store::programme::texts(conn)?,

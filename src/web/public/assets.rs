@@ -145,7 +145,6 @@ pub async fn serve(request: HttpRequest, name: web::Path<String>) -> HttpRespons
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io::Read;
 

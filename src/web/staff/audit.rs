@@ -1,10 +1,7 @@
 //! `/staff/audit`: who did what, to what, when and from where; filtered, page by page, as CSV; and whether the trail is whole.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use chrono::{Days, NaiveDate};
-use tokio::sync::Semaphore;
 
 use crate::app::audit::Verification;
 use crate::domain::audit::Object;
@@ -19,7 +16,7 @@ use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
-const PATH: &str = Asked::PATH;
+const PATH: &str = Params::PATH;
 /// Characters of a change that the list shows; the export has all.
 const SHOWN: usize = 300;
 
@@ -62,7 +59,7 @@ filters! {
     from, to, before,
 }
 
-impl Asked {
+impl Params {
     fn filter(&self) -> Result<TrailFilter, Fault> {
         let after = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
         Ok(TrailFilter {
@@ -89,14 +86,14 @@ impl Asked {
 }
 
 /// `GET /staff/audit`
-pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let wanted = asked
         .filter()
-        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+        .and_then(|it| Ok((it, Params::read(&asked.before)?)));
     let (staff, rows) = asks
         .read_by(wanted, |conn, (filter, before)| {
-            Ok(store::audit::list(conn, &filter, before, Asked::limit())?)
+            Ok(store::audit::list(conn, &filter, before, Params::limit())?)
         })
         .await?;
     let (rows, pager) = asked.page(rows, |row| row.id.to_string());
@@ -146,9 +143,9 @@ fn url(object: &str) -> Option<String> {
 }
 
 /// `GET /staff/audit.csv`: all that the filters find, newest first.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
-    Asked::read::<AuditId>(&asked.0.before)?;
+    Params::read::<AuditId>(&asked.0.before)?;
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];
@@ -175,14 +172,8 @@ fn record(row: &AuditEvent) -> csv::Record {
     ]
 }
 
-/// One walk at a time: it reads the whole trail.
-static WALK: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(1));
-
 /// `GET /staff/audit/verify`
 pub async fn verify(portal: Portal, staff: Staff) -> Response {
-    let Ok(_only) = WALK.try_acquire() else {
-        return Err(Fault::TooMany { retry_after_s: 30 });
-    };
     let trail = portal::run(&portal, |app| app.verify_audit(None)).await?;
     let (verdict, words) = match trail {
         Verification::Whole { entries, head, .. } => (

@@ -2,8 +2,8 @@
 
 use askama::Template;
 
-use super::job::LATELY_DAYS;
-use super::{Counted, heard};
+use super::heard;
+use super::job::shared::LATELY_DAYS;
 use crate::app::host::liveness::{SILENT_S, asked_at, is_silent};
 use crate::app::ownership::recovery;
 use crate::domain::bug::BugState;
@@ -19,20 +19,30 @@ use crate::web::extract::{Asks, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
-use crate::web::ui::list::count;
 use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/dashboard.html")]
 pub struct DashboardPage {
     pub page: Page,
-    pub counts: Vec<Counted>,
+    pub counts: Vec<Card>,
     pub attention: Vec<FailedRow>,
     pub silent: Vec<SilentRow>,
     pub capacity: Vec<RoomRow>,
     /// Hosts that the table leaves out.
     pub more_hosts: usize,
     pub as_of: When,
+}
+
+/// A number with its list, and for how long the first of it waits.
+#[derive(Debug)]
+pub struct Card {
+    pub url: String,
+    pub label: String,
+    pub count: i64,
+    /// A number that should not be there.
+    pub is_bad: bool,
+    pub oldest: Option<String>,
 }
 
 #[derive(Debug)]
@@ -59,13 +69,23 @@ pub struct RoomRow {
     pub disk_free: String,
 }
 
-struct Facts {
-    registrations: Vec<(RegistrationState, i64)>,
+/// A state, how many are in it, and since when the first of them is.
+type Oldest<S> = (S, i64, Option<Time>);
+
+/// How many are in these states, and since when the first of them waits.
+fn waiting<S: PartialEq>(of: &[Oldest<S>], states: &[S]) -> (i64, Option<Time>) {
+    let those = || of.iter().filter(|(state, ..)| states.contains(state));
+    let count = those().map(|(_, count, _)| *count).sum();
+    (count, those().filter_map(|(.., since)| *since).min())
+}
+
+struct Loaded {
+    registrations: Vec<Oldest<RegistrationState>>,
     unconfigured: i64,
     ready: i64,
-    migrations: Vec<(MigrationState, i64)>,
+    migrations: Vec<Oldest<MigrationState>>,
     failed_jobs: i64,
-    new_bugs: i64,
+    bugs: Vec<Oldest<BugState>>,
     questions: i64,
     failed: Vec<MigrationRow>,
     hosts: Vec<store::host::Host>,
@@ -89,16 +109,13 @@ pub async fn show(portal: Portal, asks: Asks<Staff>) -> Response {
                 unconfigured: true,
                 ..RegistrationFilter::default()
             };
-            Ok(Facts {
-                registrations: store::registration::list::registration_counts(conn)?,
+            Ok(Loaded {
+                registrations: store::registration::list::oldest(conn)?,
                 unconfigured: store::registration::list::count_registrations(conn, &unconfigured)?,
                 ready: store::graduation::count_ready(conn)?,
-                migrations: store::migration::counts(conn)?,
+                migrations: store::migration::list::oldest(conn)?,
                 failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
-                new_bugs: store::bug::counts(conn)?
-                    .into_iter()
-                    .find(|(of, _)| *of == BugState::New)
-                    .map_or(0, |(_, count)| count),
+                bugs: store::bug::oldest(conn)?,
                 questions: store::faq::count_open(conn)?,
                 failed: store::migration::list::migrations(conn, &failed, None, 10)?,
                 hosts: store::host::all(conn)?,
@@ -118,7 +135,7 @@ pub async fn show(portal: Portal, asks: Asks<Staff>) -> Response {
 }
 
 impl DashboardPage {
-    fn new(page: Page, facts: &Facts, to_see: &Attention) -> Self {
+    fn new(page: Page, facts: &Loaded, to_see: &Attention) -> Self {
         let zone = page.zone();
         let silent: Vec<SilentRow> = facts
             .hosts
@@ -152,15 +169,18 @@ fn host_link(host: &store::host::Host) -> Link {
     Link::new(format!("/staff/hosts/{}", host.id), host.name.clone())
 }
 
-fn counts(facts: &Facts, to_see: &Attention, silent: usize) -> Vec<Counted> {
+fn counts(facts: &Loaded, to_see: &Attention, silent: usize) -> Vec<Card> {
     use MigrationState as S;
-    let registrations = |state| count(&facts.registrations, |of| *of == state);
-    let migrations = |states: &[MigrationState]| count(&facts.migrations, |of| states.contains(of));
+    let old = |url: &str, label: &str, (count, since): (i64, Option<Time>)| Card {
+        oldest: since.map(|at| units::span(facts.now.seconds_since(at).max(0))),
+        ..row(url, label, count)
+    };
+    let migrations = |states: &[MigrationState]| waiting(&facts.migrations, states);
     let mut all = vec![
-        row(
+        old(
             "/staff/registrations?state=requested",
             "registrations wait for review",
-            registrations(RegistrationState::Requested),
+            waiting(&facts.registrations, &[RegistrationState::Requested]),
         ),
         row(
             "/staff/registrations?state=approved&unconfigured=yes",
@@ -172,60 +192,66 @@ fn counts(facts: &Facts, to_see: &Attention, silent: usize) -> Vec<Counted> {
             "ready to graduate",
             facts.ready,
         ),
-        row(
+        old(
             "/staff/migrations?state=offered",
             "offers wait for their member",
             migrations(&[S::Offered]),
         ),
-        row(
+        old(
             "/staff/migrations?state=queued",
             "migrations queued",
             migrations(&[S::Queued]),
         ),
-        row(
+        old(
             "/staff/migrations?state=running",
             "migrations running",
             migrations(&AT_WORK),
         ),
-        row(
+        old(
             "/staff/migrations?state=holding",
             "in step, before their stop",
             migrations(&[S::Holding]),
         ),
-        row(
+        old(
             "/staff/migrations?state=finished",
             "finished, not confirmed",
             migrations(&[S::Finished]),
         ),
-        row("/staff/bugs?state=new", "new bugs", facts.new_bugs),
+        old(
+            "/staff/bugs?state=new",
+            "new bugs",
+            waiting(&facts.bugs, &[BugState::New]),
+        ),
         row(
             "/staff/faq",
             "questions wait for an answer",
             facts.questions,
         ),
     ];
-    all.extend(faults((facts, to_see), silent, migrations(&[S::Failed])));
+    let (failed, _) = migrations(&[S::Failed]);
+    all.extend(faults((facts, to_see), silent, failed));
     all
 }
 
-fn row(url: &str, label: &str, count: i64) -> Counted {
-    Counted {
+fn row(url: &str, label: &str, count: i64) -> Card {
+    Card {
         url: url.to_owned(),
         label: label.to_owned(),
         count,
         is_bad: false,
+        oldest: None,
     }
 }
 
-fn bad(url: &str, label: &str, count: i64) -> Counted {
-    Counted {
+fn bad(url: &str, label: &str, count: i64) -> Card {
+    Card {
         is_bad: count > 0,
         ..row(url, label, count)
     }
 }
 
 /// What should not be, and stands still until somebody acts.
-fn faults((facts, to_see): (&Facts, &Attention), silent: usize, failed: i64) -> Vec<Counted> {
+fn faults((facts, to_see): (&Loaded, &Attention), silent: usize, failed: i64) -> Vec<Card> {
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     vec![
         bad(
@@ -277,7 +303,7 @@ fn faults((facts, to_see): (&Facts, &Attention), silent: usize, failed: i64) -> 
 /// Hosts in the table of free room.
 const ROOMS: usize = 50;
 
-fn capacity(facts: &Facts) -> Vec<RoomRow> {
+fn capacity(facts: &Loaded) -> Vec<RoomRow> {
     facts
         .rooms
         .iter()

@@ -3,6 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
+use crate::domain::account::Right;
 use crate::domain::ids::MailId;
 use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
@@ -15,7 +16,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone, units};
 
-const PATH: &str = Asked::PATH;
+const PATH: &str = Params::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/mail/list.html")]
@@ -59,7 +60,7 @@ filters! {
     state, q, before,
 }
 
-impl Asked {
+impl Params {
     fn filter(&self) -> Result<MailFilter, Fault> {
         Ok(MailFilter {
             state: Self::read(&self.state)?,
@@ -77,14 +78,14 @@ fn tag(state: MailState) -> Tag {
 }
 
 /// `GET /staff/mail`
-pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let wanted = asked
         .filter()
-        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+        .and_then(|it| Ok((it, Params::read(&asked.before)?)));
     let (staff, (rows, counts)) = asks
         .read_by(wanted, |conn, (filter, before)| {
-            let rows = store::mail::list(conn, &filter, before, Asked::limit())?;
+            let rows = store::mail::list(conn, &filter, before, Params::limit())?;
             Ok((rows, store::mail::counts(conn)?))
         })
         .await?;
@@ -93,7 +94,7 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let zone = page.zone();
     page::html(&MailsPage {
         tabs: tabs(&asked.state, &counts),
-        text: Field::text("q", "Recipient’s address begins with").value(&asked.q),
+        text: Field::text("q", "Recipient’s address, name or account").value(&asked.q),
         can_retry: asked.state == MailState::Failed.as_str() && !rows.is_empty(),
         pager,
         rows: rows.iter().map(|row| view(row, zone)).collect(),
@@ -160,7 +161,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     };
     page::html(&MailPage {
         actions: Action::those([(
-            row.state == MailState::Failed && text.is_some(),
+            row.state == MailState::Failed && text.is_some() && page.may(Right::Mail),
             Action::send(format!("{PATH}/{}/retry", row.id), "Send it again"),
         )]),
         sent: row.sent_at.map(|at| zone.precise(at)),

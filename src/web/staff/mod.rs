@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod batch;
 pub mod bug;
 pub mod dashboard;
 pub mod evacuation;
@@ -11,12 +12,15 @@ pub mod faq;
 pub mod graduation;
 pub mod host;
 pub mod job;
+pub mod linode;
 pub mod mail;
 pub mod migration;
 pub mod ownership;
+pub mod placement;
 pub mod programme;
 pub mod readiness;
 pub mod registration;
+pub mod routes;
 
 use super::ui::Tag;
 

@@ -9,6 +9,8 @@ pub mod list;
 pub mod local_time;
 pub mod markdown;
 pub mod names;
+pub mod qr;
+pub mod room;
 mod tag;
 mod time;
 pub mod units;

@@ -287,7 +287,6 @@ pub struct When {
 impl HtmlSafe for When {}
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

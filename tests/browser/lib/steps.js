@@ -28,8 +28,7 @@ const registrations = (count) => (count === 1 ? "1 registration" : `${count} reg
 
 /** Staff approve the registrations, then configure a migration for each; two separate acts. */
 export async function approveAndConfigure(staff, account, labels) {
-  await staff.link("Staff").first().click();
-  await staff.page.getByRole("navigation", { name: "Staff" }).getByRole("link", { name: "Registrations" }).click();
+  await staff.page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Members" }).click();
   await choose(staff, account, labels);
   await staff.button("Approve…").click();
   await staff.button(`Approve ${registrations(labels.length)}`).click();

@@ -23,9 +23,11 @@ pub fn member(user: i64, account: i64) -> Actor {
         user: UserId(user),
         account: Some(AccountId(account)),
         role: UserRole::Member,
+        staff_role: None,
         name: "soak".to_owned(),
         address: "198.51.100.7".to_owned(),
         session: None,
+        owes: None,
     }
 }
 

@@ -214,7 +214,7 @@ fn cancel_chosen(staff: &mut Client<'_>) {
     for migration in later {
         staff.confirm(
             &format!("/staff/migrations/{}/cancel", migration.count),
-            &[],
+            &[("reason", "It is the end of the day.")],
         );
     }
 }

@@ -96,18 +96,23 @@ fn causes(town: &Town) {
              WHERE action = 'migration' AND {of} AND kind IN ({kinds}) GROUP BY 1"
         )
     };
-    let registrations = |to: &str| {
+    // A batch tells each account once: of one Linode by the mail that it has for that, of several by a list.
+    let singly = |kind: &str| {
         format!(
-            "SELECT account_id AS account, count(*) AS due FROM audit_events JOIN registrations ON object = 'registration ' || registrations.id \
-             WHERE action = 'registration' AND after = '{to}' GROUP BY 1"
+            "SELECT account_id AS account, count(*) AS due FROM (SELECT batch_id, account_id FROM batch_items WHERE outcome = 'done' \
+             GROUP BY 1, 2 HAVING count(*) = 1) AS alone JOIN batches ON id = batch_id WHERE kind = '{kind}' GROUP BY 1"
         )
     };
-    // One that stands again after its member's cancel is nobody's, and they know of it.
-    let offered = |kind: &str| {
-        format!(
-            "SELECT account_id AS account, count(*) AS due FROM migrations WHERE kind = '{kind}' AND offered_by IS NOT NULL GROUP BY 1"
-        )
-    };
+    // Each offer by its own mail, but those that a batch made together. One that stands again after its member's cancel is
+    // nobody's, and they know of it.
+    let offered = "SELECT account, sum(offers)::bigint AS due FROM ( \
+           SELECT account_id AS account, count(*) AS offers FROM migrations \
+           WHERE kind IN ('beta', 'graduation') AND offered_by IS NOT NULL GROUP BY 1 \
+         UNION ALL \
+           SELECT account_id, -count(*) FROM (SELECT account_id, count(*) OVER (PARTITION BY batch_id, account_id) AS beside \
+             FROM batch_items JOIN batches ON id = batch_id WHERE outcome = 'done' AND kind = 'configure') AS items \
+           WHERE beside > 1 GROUP BY 1 \
+         ) AS both_ways GROUP BY 1";
     let all = "'beta', 'graduation', 'evacuation', 'return'";
     let due = [
         (
@@ -115,10 +120,15 @@ fn causes(town: &Town) {
             "SELECT account_id AS account, count(*) AS due FROM registrations GROUP BY 1"
                 .to_owned(),
         ),
-        ("approved", registrations("approved")),
-        ("declined", registrations("declined")),
-        ("offer_ready", offered("beta")),
-        ("graduation_ready", offered("graduation")),
+        ("approved", singly("approve")),
+        ("declined", singly("decline")),
+        (
+            "batch",
+            "SELECT account_id AS account, count(*) AS due FROM (SELECT batch_id, account_id FROM batch_items WHERE outcome = 'done' \
+             GROUP BY 1, 2 HAVING count(*) > 1) AS several GROUP BY 1"
+                .to_owned(),
+        ),
+        ("offer_ready graduation_ready", offered.to_owned()),
         (
             "started",
             moves("before = 'queued' AND after = 'preparing'", all),
@@ -137,6 +147,13 @@ fn causes(town: &Town) {
             moves("after = 'confirmed'", "'beta', 'evacuation', 'return'"),
         ),
         ("graduated", moves("after = 'confirmed'", "'graduation'")),
+        (
+            "called_off",
+            moves(
+                "after = 'cancelled' AND reason <> ''",
+                "'beta', 'graduation', 'return'",
+            ),
+        ),
         ("offer_expired", moves("after = 'expired'", all)),
     ];
     for (kind, causes) in due {
@@ -145,7 +162,7 @@ fn causes(town: &Town) {
             &format!(
                 "SELECT email || ': ' || COALESCE(due, 0) AS name, COALESCE(had, 0)::bigint AS count FROM users \
                  LEFT JOIN ({causes}) AS causes ON causes.account = users.account_id \
-                 LEFT JOIN (SELECT recipient, count(*) AS had FROM outbox WHERE kind = '{kind}' GROUP BY 1) AS mails ON recipient = email \
+                 LEFT JOIN (SELECT recipient, count(*) AS had FROM outbox WHERE kind = ANY(string_to_array('{kind}', ' ')) GROUP BY 1) AS mails ON recipient = email \
                  WHERE role = 'member' AND email <> '{DISABLED}' AND COALESCE(due, 0) <> COALESCE(had, 0)"
             ),
         );

@@ -107,7 +107,11 @@ impl Client<'_> {
             && let Some(path) = self.any_link(&list, |it| numbered(it, "/staff/migrations/"))
         {
             let deed = if self.chance(60) { "retry" } else { "cancel" };
-            self.confirm(&format!("{path}/{deed}"), &[]);
+            let why: &[(&str, &str)] = match deed {
+                "cancel" => &[("reason", "It does not go.")],
+                _ => &[],
+            };
+            self.confirm(&format!("{path}/{deed}"), why);
         }
         if self.chance(50)
             && let Some(list) = self.get("/staff/held")

@@ -161,8 +161,8 @@ fn people(town: &Town) {
     let done = town.app.db.write(|conn| {
         for (at, email) in STAFF.iter().enumerate() {
             conn.batch_execute(&format!(
-                "INSERT INTO users (email, name, role, timezone, disabled, created_at, password_hash) \
-                 VALUES ('{email}', 'Staff {at}', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z', '{hash}')"
+                "INSERT INTO users (email, name, role, staff_role, timezone, disabled, created_at, password_hash) \
+                 VALUES ('{email}', 'Staff {at}', 'staff', 'owner', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z', '{hash}')"
             ))?;
         }
         let programme = store::programme::get(conn, town.app.now())?;

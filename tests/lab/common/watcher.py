@@ -32,13 +32,15 @@ def await_answer(address, path="/index.html", limit=60, patience=0.5):
 
 
 class Client(threading.Thread):
-    """Polls `/acked`, the newest number the guest says is on its disk, every 50 ms."""
+    """Polls `/acked`, the newest number the guest says is on its disk, every 50 ms. An answer that takes longer than
+    `patience` counts as none: a moment where downtime is measured, seconds where requests must not be lost."""
 
     PERIOD = 0.05
 
-    def __init__(self, address):
+    def __init__(self, address, patience=PERIOD * 4):
         super().__init__(daemon=True)
         self.address = address
+        self.patience = patience
         self.answers = []  # (when asked, number or None)
         self._ended = threading.Event()
 
@@ -46,7 +48,7 @@ class Client(threading.Thread):
         due = time.monotonic()
         while not self._ended.is_set():
             now = time.monotonic()
-            body = fetch(self.address, "/acked", timeout=self.PERIOD * 4)
+            body = fetch(self.address, "/acked", timeout=self.patience)
             self.answers.append((now, int(body) if body and body.strip().isdigit() else None))
             due = max(due + self.PERIOD, time.monotonic())
             self._ended.wait(due - time.monotonic())

@@ -21,7 +21,7 @@ import world  # noqa: E402
 from cluster import PORTALS, Cluster  # noqa: E402
 from judge import judge  # noqa: E402
 from load import Watch, renamer  # noqa: E402
-from portal import MEMBER, SECRET, STAFF, URL, Portal  # noqa: E402
+from portal import MEMBER, SECRET, STAFF, UNASKED, URL, Portal  # noqa: E402
 from world import Program, eventually, run  # noqa: E402
 
 HOSTS = {"uml1": ("uml", "source"), "xen1": ("xen", "beta"), "xen2": ("xen", "beta")}
@@ -79,7 +79,7 @@ class Lab(Portal):
         os.makedirs(self.path("mail"))
         for number, address in enumerate(PORTALS, 1):
             with open(self.path(f"portal{number}.toml"), "w") as file:
-                file.write(f'listen = "{address}:8080"\nbase_url = "{URL}"\ntrusted_proxies = ["192.0.2.1"]\n'
+                file.write(f'listen = "{address}:8080"\nbase_url = "{URL}"\ntrusted_proxies = ["192.0.2.1"]\n{UNASKED}'
                            f'[mail]\ntransport = "folder"\nfolder = "{self.path("mail")}"\nfrom = "beta@lab.example"\n')
         os.symlink("portal1.toml", self.path("portal.toml"))
         self.portal_command("schema", "up")

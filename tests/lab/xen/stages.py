@@ -120,7 +120,8 @@ def tried(lab, witness, linodes, _dice):
     # Copying begins a quarter of an hour before.
     migration = lab.member_schedules(linode, 16)
     eventually("it is in step", lambda: lab.step(migration) == "holding/hold", MOVE)
-    client = Client(linode.address)
+    # A clone that boots takes most of an emulated host's machine: an answer may be late, and none may be lost.
+    client = Client(linode.address, patience=10)
     client.start()
     time.sleep(1.0)
     lab.member_tries(migration)

@@ -45,7 +45,7 @@ fn linked(app: &TestApp, mails: usize) -> String {
 both_databases! {
     fn a_session_ends_at_sign_out_after_twelve_idle_hours_and_after_fourteen_days(app: TestApp) {
         let app = app.with_fleet().with_passwords();
-        let begin = || app.sign_in(MEMBER_EMAIL, PASSWORD, FROM).unwrap().unwrap().token;
+        let begin = || app.sign_in(MEMBER_EMAIL, PASSWORD, FROM).unwrap().unwrap().whole().unwrap().token;
         let lives = |token: &str| app.visitor(token).unwrap();
         let (used, idle) = (begin(), begin());
         assert_ne!(used, idle);

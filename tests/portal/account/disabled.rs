@@ -17,7 +17,7 @@ use crate::support::fleet::{PASSWORD, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
 use crate::support::hand::{kind, now_click};
 
 const MIA: UserId = UserId(1);
-const UNASKED: &str = "Who asked for this has no access any more.";
+const UNASKED: &str = "Who asked for this may not do so any more.";
 
 fn disable(app: &TestApp) {
     app.set_user_disabled(&app.staff(), MIA, true).unwrap();
@@ -153,7 +153,7 @@ both_databases! {
         let act = app.ask_joint(&app.staff(), PASSWORD, (JointKind::Takeover, XEN2), "burnt").unwrap();
         app.set_user_disabled(&app.second_staff(), UserId(3), true).unwrap();
         let refused = app.decide_joint(&app.second_staff(), PASSWORD, act, true);
-        assert!(matches!(refused, Err(AppError::Conflict(why)) if why.contains("no access any more")));
+        assert!(matches!(refused, Err(AppError::Conflict(why)) if why.contains("may not do so any more")));
         app.decide_joint(&app.second_staff(), PASSWORD, act, false).unwrap();
     }
 }

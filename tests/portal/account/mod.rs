@@ -8,4 +8,6 @@ mod floods;
 mod late;
 mod own;
 mod passwords;
+mod roles;
+mod second_factor;
 mod users;

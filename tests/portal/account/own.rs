@@ -135,7 +135,7 @@ both_databases! {
         // Sessions that were left alone for too long have ended, and are neither listed nor counted.
         app.in_db(|conn| {
             let at = app.now();
-            let session = NewSession { hash: "x", user_id: UserId(1), created_at: at, seen_at: at.plus_s(-13 * 3600), expires_at: at.plus_days(1), address: "", user_agent: "curl/8" };
+            let session = NewSession { hash: "x", user_id: UserId(1), created_at: at, seen_at: at.plus_s(-13 * 3600), expires_at: at.plus_days(1), address: "", user_agent: "curl/8", proved_at: None };
             store::account::session::insert_session(conn, &session)
         });
         member.get("/members/accounts").hides(&["curl"]);

@@ -2,10 +2,11 @@
 
 use xenbeta::app::bug::Report;
 use xenbeta::app::bug::moderation::Reason;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::bug::attachment::Attachment;
 use xenbeta::domain::bug::{Component, Part};
 use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
-use xenbeta::domain::mail::MailKind;
+use xenbeta::domain::mail::{MailKind, MailState};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::store;
 use xenbeta::store::db::Database;
@@ -17,6 +18,7 @@ use crate::browser::Site;
 use crate::races::judge::count;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
+use crate::support::memory::take_mails;
 
 const OTHER_EMAIL: &str = "otto@example.com";
 
@@ -175,6 +177,28 @@ both_databases! {
         otto.get("/members/bugs?q=quokka").shows(&["Buy zanzibar pills"]);
     }
 
+    /// A mailer may have handed it over and been killed before it could say so.
+    fn a_mail_in_hand_keeps_its_row_and_does_not_go_again(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let id = opened(&app, "Buy zanzibar pills", "Cheap.", Vec::new());
+        let bug = app.in_db(|conn| store::bug::bug(conn, id)).unwrap();
+        app.triage_bug(&app.staff(), id, &xenbeta::app::bug::triage::Decision {
+            state: xenbeta::domain::bug::BugState::NotABug, severity: bug.severity, component: bug.component, duplicate_of: None, version: bug.version,
+        }).unwrap();
+        app.pass_s(3600);
+        app.tell_news().unwrap();
+        let now = app.now();
+        let taken: Vec<_> = app.db.write(|conn| take_mails(conn, (now, now.plus_s(300)), 100)).unwrap();
+        let told = taken.iter().find(|mail| mail.kind == "bug_state").expect("its author is told");
+        app.hide_of_bug(&app.staff(), id, Part::Opening, &Reason::parse("Advertising.").unwrap()).unwrap();
+        let kept = app.in_db(|conn| store::mail::mail(conn, told.id)).expect("who reads the outbox sees that there was one");
+        assert_eq!((kept.state, kept.text_body.as_str(), kept.subject.as_str()), (MailState::Failed, "", "Hidden"));
+        assert!(matches!(app.retry_mail(&app.staff(), told.id), Err(AppError::Conflict(_))), "nothing is left to be sent");
+        // The mailer lives, and says that it was taken.
+        app.db.write(|conn| store::mail::mark_sent(conn, told.into(), now)).unwrap();
+        assert_eq!(app.in_db(|conn| store::mail::mail(conn, told.id)).unwrap().state, MailState::Sent);
+    }
+
     fn a_file_is_hidden_and_then_deleted(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let id = opened(&app, "With a file", "x", vec![file("secret.log"), file("fine.log")]);
@@ -237,7 +261,7 @@ both_databases! {
 
     fn staff_hear_of_new_bugs_in_few_mails(app: TestApp) {
         let app = app.with_fleet().with_passwords();
-        app.sql("INSERT INTO users (id, email, name, role, timezone, disabled, created_at) VALUES (50, 'sue@example.com', 'Sue', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'); INSERT INTO muted_mails (user_id, kind) VALUES (50, 'bug_opened');");
+        app.sql("INSERT INTO users (id, email, name, role, staff_role, timezone, disabled, created_at) VALUES (50, 'sue@example.com', 'Sue', 'staff', 'support', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'); INSERT INTO muted_mails (user_id, kind) VALUES (50, 'bug_opened');");
         let one = opened(&app, "First", "x", Vec::new());
         app.tell_news().unwrap();
         let told = mails(&app, MailKind::BugOpened);
@@ -313,7 +337,7 @@ both_databases! {
         }
     }
 
-    fn names_are_found_by_how_their_words_begin(app: TestApp) {
+    fn names_are_found_by_any_part_and_short_parts_where_words_begin(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
@@ -327,6 +351,18 @@ both_databases! {
         app.change_profile(&app.member(), "Zoë Quokka", "UTC").unwrap();
         staff.get("/staff/members?q=zoe").shows(&[MEMBER_EMAIL]);
         app.register(&app.member(), &[crate::support::fleet::WEB]).unwrap();
+        // Of the new name too, in other letters; of a bug's opener; of whose registrations they are.
+        let bug = opened(&app, "Login fails", "It stopped.", Vec::new());
+        for found in ["uokk", "OKKA", "zoë uok", "xample", "a@exam", "ple.com"] {
+            let q = crate::browser::encode(found);
+            staff.get(&format!("/staff/members?q={q}")).shows(&[MEMBER_EMAIL]);
+            staff.get(&format!("/staff/registrations?state=all&q={q}")).shows(&["web"]);
+            staff.get(&format!("/staff/linodes?q={q}")).shows(&["web"]);
+            staff.get(&format!("/staff/bugs?q={q}")).shows(&[&format!("{}: Login fails", bug.0)]);
+            staff.get(&format!("/staff/mail?q={q}")).shows(&["registered"]);
+        }
+        // Members find bugs by what is said in them alone.
+        site.signed_in(OTHER_EMAIL).get("/members/bugs?q=uokk").hides(&["Login fails"]);
         for found in ["web", "WE"] {
             staff.get(&format!("/staff/registrations?state=all&q={found}")).shows(&["web"]);
         }

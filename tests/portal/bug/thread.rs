@@ -176,10 +176,18 @@ both_databases! {
         staff.follow(&reply).shows(&["of web"]);
         staff.get(&format!("/staff/migrations/{number}")).shows(&["Explained by", "No network after the boot"]);
         mia.get(&theirs.path).hides(&["Migration"]);
-        // Fixed.
+        // Fixed, and said so, in one save; both or neither, and once.
         let page = staff.get(&page.path);
-        let reply = staff.submit(&page, "Save", &[("state", "fixed")]);
-        staff.follow(&reply).shows(&["Confirmed → Fixed"]);
+        let refused = staff.submit(&page, "Save", &[("state", "new"), ("answer", "Not so fast.")]);
+        assert_eq!(refused.status, 422);
+        assert!(refused.body.contains("Not so fast."), "what was typed is kept");
+        mia.get(&theirs.path).hides(&["Not so fast."]);
+        let answer = [("state", "fixed"), ("answer", "It is mended since today.")];
+        let reply = staff.submit(&page, "Save", &answer);
+        staff.follow(&reply).shows(&["Confirmed → Fixed", "It is mended since today."]);
+        assert_eq!(staff.submit(&page, "Save", &answer).status, 303);
+        let thread = mia.get(&theirs.path);
+        assert_eq!(thread.body.matches("It is mended since today.").count(), 1);
         staff.get("/staff/bugs").shows(&["There are none.", "Fixed 1"]);
         let csv = staff.get("/staff/bugs.csv?state=fixed");
         assert!(csv.csv().contains(",No network after the boot,fixed,high,network,"), "{}", csv.body);

@@ -17,6 +17,8 @@ both_databases! {
         let all = staff.walk("/staff/hosts");
         assert_eq!(all.len(), 209);
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 209, "each once");
+        staff.get("/staff/hosts?q=20").shows(&["h120", "h200"]).hides(&["h121"]);
+        staff.get("/staff/hosts?q=H%25").shows(&["There are none."]);
         staff.get("/staff/hosts?silent=yes").shows(&["There are none."]);
     }
 }

@@ -159,10 +159,11 @@ fn every_room_says_what_it_is_for() {
 }
 
 /// What the product is about. Each has this one name on every floor that has it.
-const SUBJECTS: [&str; 19] = [
+const SUBJECTS: [&str; 21] = [
     "account",
     "audit",
     "bug",
+    "batch",
     "evacuation",
     "fairness",
     "faq",
@@ -174,6 +175,7 @@ const SUBJECTS: [&str; 19] = [
     "mail",
     "migration",
     "ownership",
+    "placement",
     "programme",
     "readiness",
     "receipt",
@@ -184,7 +186,7 @@ const SUBJECTS: [&str; 19] = [
 const TOOLS: [(&str, &str); 9] = [
     (
         "src/domain",
-        "ids markdown mod network password placement platform search string_enum text time values",
+        "ids markdown mod network password platform search second_factor string_enum text time values",
     ),
     (
         "src/store",
@@ -195,13 +197,13 @@ const TOOLS: [(&str, &str); 9] = [
         "alert bulk clock context doors error idempotency mod reconcile refusals retention secrets",
     ),
     ("src/web/members", "mod"),
-    ("src/web/staff", "dashboard mod"),
+    ("src/web/staff", "dashboard mod routes"),
     ("templates/members", "compared"),
     ("templates/staff", "dashboard"),
     ("templates", "announcement errors layout members staff ui"),
     (
         "tests/portal",
-        "announcement browser clock commands config demo doors house main packaging pages races served steps store",
+        "announcement browser clock commands config demo doors house main packaging pages races served steps store v4",
     ),
 ];
 

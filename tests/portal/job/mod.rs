@@ -1,4 +1,5 @@
 //! Jobs, and what becomes of them.
 
 mod attempts;
+mod pauses;
 mod words;

@@ -3,3 +3,4 @@
 mod never_both;
 mod profile;
 mod rename;
+mod staff;

@@ -93,7 +93,7 @@ both_databases! {
         let again = staff.follow(&reply);
         assert_eq!(again.said(), "2 mails are sent again.");
         assert_eq!(again.column("Mail", "Subject"), ["Mail 903", "Mail 901"]);
-        for (id, why) in [(902, "Its moment has passed"), (904, "Its link for a new password"), (905, "Its recipient is disabled")] {
+        for (id, why) in [(902, "Its moment has passed"), (904, "Its text is not kept any more"), (905, "Its recipient is disabled")] {
             let Err(AppError::Conflict(said)) = app.retry_mail(&app.staff(), MailId(id)) else { panic!("mail {id}") };
             assert!(said.contains(why), "{said}");
         }

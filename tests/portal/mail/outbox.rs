@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use xenbeta::app::App;
-use xenbeta::app::account::sign_in::Origin;
+use xenbeta::app::account::sign_in::{Entry, Origin};
 use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose::{self, Extra};
@@ -444,6 +444,7 @@ fn a_reset_mail_works_once(app: TestApp) {
     let signed_in = app
         .sign_in(MEMBER_EMAIL, PASSWORD, from)
         .unwrap()
+        .and_then(Entry::whole)
         .expect("signs in");
     app.forgot_password(MEMBER_EMAIL, from).unwrap();
     app.forgot_password("nobody@example.com", from).unwrap();

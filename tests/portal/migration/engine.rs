@@ -142,7 +142,7 @@ both_databases! {
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let linode = app.linode(WEB);
         assert_eq!((linode.host_id, linode.epoch), (UML1, 3));
-        assert_eq!(linode.console.as_deref(), Some("panic\n"));
+        assert_eq!(linode.console.as_deref(), Some("panic"));
         let profile = &app.in_db(|c| store::linode::profile::profiles_of(c, WEB))[0];
         assert_eq!((profile.kernel_id.as_str(), profile.root_device.as_str()), ("uml-2.6", "/dev/ubda"), "its profiles are as they were");
         let again = app.take(UML1);

@@ -1,6 +1,7 @@
 //! Migrations: the order of their steps, their times, and what is done at once.
 
 mod after;
+mod call_off;
 mod check;
 pub mod contest;
 mod cut_short;

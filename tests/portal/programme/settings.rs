@@ -5,12 +5,29 @@ use xenbeta::store;
 
 use crate::both_databases;
 use crate::browser::Site;
-use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
+use crate::support::fleet::{DB, MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB, XEN1};
 
 const URL: &str = "/staff/programme";
 const SAVE: &str = "Save the programme";
 
 both_databases! {
+    fn the_funnel_counts_each_linode_once_and_the_dashboard_says_how_long_the_first_waits(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        app.register(&app.member(), &[DB]).unwrap();
+        app.pass_s(3 * 86_400);
+        app.confirm_migration(&app.member(), row.id).unwrap();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get(URL);
+        let count = |stage: &str| page.row("Linodes by how far they came", stage)[1..3].join(", ");
+        assert_eq!(["registered", "approved", "offered", "moved", "confirmed", "graduated"].map(count), ["2, 100 %", "1, 50 %", "1, 100 %", "1, 100 %", "1, 100 %", "0, 0 %"]);
+        let csv = staff.get("/staff/programme/funnel.csv").csv();
+        assert_eq!(csv.lines().nth(1), Some("registered,2"));
+        staff.get("/staff/").shows(&["registrations wait for review", "the first for 3 days"]);
+    }
+
     fn staff_close_the_beta_and_set_its_limits(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);

@@ -11,12 +11,13 @@ use xenbeta::app::error::AppError;
 use xenbeta::app::faq::{Answer, EntryText};
 use xenbeta::app::host::AddHost;
 use xenbeta::app::secrets;
-use xenbeta::domain::account::TokenScope;
+use xenbeta::domain::account::{StaffRole, TokenScope};
 use xenbeta::domain::host::HostRole;
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::platform::Platform;
+use xenbeta::domain::second_factor::Key;
 use xenbeta::domain::values::Label;
 use xenbeta::store;
 use xenbeta::store::account::reset::NewReset;
@@ -42,6 +43,8 @@ super::rows![
     a_password_changed_and_reset,
     sign_ins_while_a_password_changes,
     tokens_made_while_a_password_changes,
+    a_code_used,
+    a_recovery_code_used,
     a_session_ended,
     a_token_made,
     the_last_token,
@@ -56,6 +59,8 @@ super::rows![
     a_host_added,
     a_host_enrolled,
     a_credential_renewed,
+    two_owners_who_take_each_others_role,
+    two_owners_who_take_each_others_access,
 ];
 
 fn from() -> Origin<'static> {
@@ -110,6 +115,7 @@ fn signed_in(app: &TestApp, sessions: usize) -> Vec<Visitor> {
                 expires_at: now.plus_s(3600),
                 address: "",
                 user_agent: "",
+                proved_at: Some(now),
             };
             store::account::session::insert_session(conn, &new)?;
         }
@@ -124,6 +130,7 @@ fn signed_in(app: &TestApp, sessions: usize) -> Vec<Visitor> {
         .map(|session| Visitor {
             session,
             user: user.clone(),
+            owes: None,
         })
         .collect()
 }
@@ -236,6 +243,50 @@ fn tokens_made_while_a_password_changes(app: &TestApp) -> Race<'_> {
     .then(|| [same("tokens", tokens_left(app), 0)])
 }
 
+/// Whose code is waited for in as many places as there are racers: by a key, and with recovery codes.
+fn wait_for_code(app: &TestApp) -> (Key, Vec<String>) {
+    let visitor = signed_in(app, 1).remove(0);
+    let actor = visitor.actor("");
+    let setup = app.new_second_factor(&actor).unwrap();
+    let code = setup.key.shown_at(app.now());
+    let codes = app.set_second_factor(&actor, &setup, &code).unwrap();
+    app.pass_s(60);
+    let until = app.now().plus_s(600);
+    let halves = |conn: &mut Db| {
+        for n in 0..RACERS {
+            let hash = secrets::hash(secrets::purpose::HALF, &format!("half {n}"));
+            store::account::second_factor::insert_half(conn, &hash, MIA, until)?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    app.db.write(halves).unwrap();
+    (setup.key, codes)
+}
+
+fn one_code(code: String) -> impl Fn(&App, usize) -> Result<bool, AppError> {
+    move |portal, n| {
+        let entered = portal.sign_in_by_code(&format!("half {n}"), &code, from())?;
+        Ok(entered.is_some())
+    }
+}
+
+fn a_code_used(app: &TestApp) -> Race<'_> {
+    let (key, _) = wait_for_code(app);
+    Race::of(one_code(key.shown_at(app.now())))
+        .won_by(1)
+        .then(|| [same("sessions", sessions_left(app), 2)])
+}
+
+fn a_recovery_code_used(app: &TestApp) -> Race<'_> {
+    let (_, codes) = wait_for_code(app);
+    Race::of(one_code(codes[0].clone())).won_by(1).then(|| {
+        [
+            same("sessions", sessions_left(app), 2),
+            same("codes", count(app, "recovery_codes"), 9),
+        ]
+    })
+}
+
 fn a_session_ended(app: &TestApp) -> Race<'_> {
     let now = app.now();
     let session = |hash: &'static str| NewSession {
@@ -246,6 +297,7 @@ fn a_session_ended(app: &TestApp) -> Race<'_> {
         expires_at: now.plus_s(3600),
         address: "",
         user_agent: "",
+        proved_at: Some(now),
     };
     let (mine, other) = app
         .db
@@ -264,6 +316,7 @@ fn a_session_ended(app: &TestApp) -> Race<'_> {
         user: app
             .in_db(|conn| store::account::user(conn, UserId(1)))
             .unwrap(),
+        owes: None,
     };
     Race::of(move |portal, _| Ok(portal.end_sessions(&visitor, Some(other), "")? == 1))
         .won_by(1)
@@ -464,4 +517,46 @@ fn a_credential_renewed(app: &TestApp) -> Race<'_> {
     let agent: Agent = crate::support::hand::agent(UML2);
     let new = app.rotate_credential(&agent).unwrap().credential;
     Race::of(move |portal, _| Ok(portal.agent(&new)?.is_some())).won_by(RACERS)
+}
+
+fn owners(app: &TestApp) -> i64 {
+    app.in_db(store::account::page::count_able_owners)
+}
+
+fn two_owners_who_take_each_others_role(app: &TestApp) -> Race<'_> {
+    two_staff(app);
+    let (sam, sue) = (app.staff(), app.second_staff());
+    Race::of(move |portal: &App, n| {
+        let (one, other) = if n.is_multiple_of(2) {
+            (&sam, &sue)
+        } else {
+            (&sue, &sam)
+        };
+        portal.set_staff_role(one, other.user, (StaffRole::Owner, StaffRole::Viewer))
+    })
+    .won_by(1)
+    .noted("staff.role", 1)
+    .then(|| {
+        [
+            same("owners", owners(app), 1),
+            same("mails", mails(app, "role_changed"), 1),
+        ]
+    })
+}
+
+fn two_owners_who_take_each_others_access(app: &TestApp) -> Race<'_> {
+    two_staff(app);
+    let (sam, sue) = (app.staff(), app.second_staff());
+    Race::of(move |portal: &App, n| {
+        let (one, other) = if n.is_multiple_of(2) {
+            (&sam, &sue)
+        } else {
+            (&sue, &sam)
+        };
+        portal
+            .set_user_disabled(one, other.user, true)
+            .map(|()| true)
+    })
+    .noted("user", 1)
+    .then(|| [same("owners", owners(app), 1)])
 }

@@ -48,7 +48,7 @@ impl World {
         let list = match on {
             On::Sqlite => {
                 // Without the tables that hold the words of a search: they go with it.
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%!_words!_%' ESCAPE '!'"
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%!_words!_%' ESCAPE '!' AND name NOT LIKE 'name!_parts%' ESCAPE '!'"
             }
             On::Postgresql => {
                 "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public'"
@@ -112,8 +112,8 @@ fn cheap_hash() -> &'static str {
 pub fn two_staff(app: &TestApp) {
     let hash = cheap_hash();
     app.run_sql(&format!(
-        "INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) \
-         SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, created_at FROM users WHERE id = 3; \
+        "INSERT INTO users (id, account_id, email, name, role, staff_role, timezone, disabled, created_at) \
+         SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'owner', 'UTC', FALSE, created_at FROM users WHERE id = 3; \
          UPDATE users SET password_hash = '{hash}';"
     ));
 }

@@ -2,6 +2,7 @@
 
 mod failover;
 mod full;
+mod names;
 mod plans;
 pub mod queries;
 mod retention;

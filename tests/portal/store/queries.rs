@@ -184,6 +184,8 @@ both_databases! {
             "/staff/migrations?state=stuck",
             "/staff/hosts?ledger=untrusted",
             "/staff/hosts/3/joint/waive",
+            "/staff/plan",
+            "/staff/plan.csv",
             "/staff/graduation",
             "/staff/graduation.csv",
             "/staff/readiness",

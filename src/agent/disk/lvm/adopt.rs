@@ -2,9 +2,10 @@
 
 use super::group::TAG;
 use super::record::{self, Record};
+use super::trials::is_snapshot;
 use super::{LvmStore, refused};
 use crate::agent::disk::layout::{at, generation, number, taken};
-use crate::agent::disk::{DiskError, DiskFault};
+use crate::agent::disk::{DiskError, DiskFault, Result};
 use crate::domain::ids::{DiskId, LinodeId};
 
 /// A volume that is a Linode's disk. `size`: what the guest is meant to see of it, all of it unless given.
@@ -41,7 +42,7 @@ impl std::str::FromStr for Adopted {
 impl LvmStore {
     /// Makes these volumes generation `epoch` of a Linode that has none, and tags them. Their content is left alone.
     /// For whoever holds the state folder's lock: no agent may make volumes or generations beside it.
-    pub fn adopt(&self, linode: LinodeId, epoch: i64, disks: &[Adopted]) -> Result<(), DiskError> {
+    pub fn adopt(&self, linode: LinodeId, epoch: i64, disks: &[Adopted]) -> Result<()> {
         let mut records = Vec::new();
         for disk in disks {
             let record = self.adoptable(linode, disk)?;
@@ -83,7 +84,7 @@ impl LvmStore {
     }
 
     /// The record of a volume that is nobody's yet, and long enough.
-    fn adoptable(&self, linode: LinodeId, disk: &Adopted) -> Result<Record, DiskError> {
+    fn adoptable(&self, linode: LinodeId, disk: &Adopted) -> Result<Record> {
         let Some(volume) = self.group.named(&disk.volume)? else {
             return Err(DiskError::new(
                 DiskFault::Missing,
@@ -95,7 +96,10 @@ impl LvmStore {
         let owner = volume.tags.iter().find(|tag| tag.starts_with(&owner));
         let other = owner.is_some_and(|tag| *tag != record::linode_tag(linode));
         let mut named = self.all_named(&mut |_, error| Err(error))?.into_iter();
-        if other || named.any(|(linode, named)| named.names(linode, &volume)) {
+        if other
+            || is_snapshot(&volume)
+            || named.any(|(linode, named)| named.names(linode, &volume))
+        {
             return Err(taken(&format!("{} is somebody's already", volume.name)));
         }
         let record = Record {
@@ -118,7 +122,6 @@ impl LvmStore {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -13,11 +13,13 @@ use rustix::fs::{FileType, OFlags, fstat, major, minor};
 
 use super::report;
 use super::volume::{Extents, Volume, refused};
-use crate::agent::disk::{DiskError, DiskFault};
+use crate::agent::disk::{DiskError, DiskFault, Result};
 use crate::command::{CommandError, Tool};
 
 /// On every volume of ours, so that one report finds them all.
 pub const TAG: &str = "xb";
+/// And on snapshots, which are a trial's and never anybody's disk.
+pub const TRIAL_TAG: &str = "xb.trial";
 
 /// Reports and changes of metadata. LVM waits for others' locks.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -46,33 +48,40 @@ const SETTINGS: [(&str, &str); 15] = [
 
 /// One volume group. Everything that changes something may be repeated.
 pub trait Group: Send + Sync {
-    fn extents(&self) -> Result<Extents, DiskError>;
+    fn extents(&self) -> Result<Extents>;
 
     /// The volumes with our tag.
-    fn volumes(&self) -> Result<Vec<Volume>, DiskError>;
+    fn volumes(&self) -> Result<Vec<Volume>>;
 
     /// Any volume by its name.
-    fn named(&self, name: &str) -> Result<Option<Volume>, DiskError>;
+    fn named(&self, name: &str) -> Result<Option<Volume>>;
 
     /// A linear volume, active, with these tags from its first moment on. What is on it is what was there before.
-    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<(), DiskError>;
+    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<()>;
 
-    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError>;
+    /// A snapshot of this very volume, active and writable, with these tags from its first moment on. What is written to it,
+    /// or to the volume, has room in so many extents; beyond them the snapshot is lost, and the volume stays as it is.
+    fn snapshot(&self, of: (&str, &str), name: &str, extents: u64, tags: &[String]) -> Result<()>;
+
+    /// Is a snapshot more than half full, or lost?
+    fn is_short_of_room(&self) -> Result<bool>;
+
+    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<()>;
 
     /// Removes those of these volumes that are there and have our tag; one in use is an error.
-    fn remove(&self, uuids: &[&str]) -> Result<(), DiskError>;
+    fn remove(&self, uuids: &[&str]) -> Result<()>;
 
-    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<(), DiskError>;
+    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<()>;
 
     /// Where a guest finds it.
     fn path(&self, name: &str) -> PathBuf;
 
     /// Opens the volume's device past the page cache (others write to it without the cache), made active if it is not.
     /// A device that is not this very volume is refused.
-    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File, DiskError>;
+    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File>;
 
     /// Whether the kernel lets anybody write to this device.
-    fn is_writable(&self, device: &File) -> Result<bool, DiskError>;
+    fn is_writable(&self, device: &File) -> Result<bool>;
 }
 
 /// A group of this machine, through LVM's commands.
@@ -96,10 +105,9 @@ impl Commands {
 
     /// Settings of this host that its `lvm.conf` keeps to, whatever a call says: answers cannot be relied on, or errors
     /// cannot be read.
-    pub fn stubborn(&self) -> Result<Vec<String>, DiskError> {
-        let values = |tool: Tool| -> Result<String, DiskError> {
-            Ok(tool.run().map_err(|e| failed(&e))?.text())
-        };
+    pub fn stubborn(&self) -> Result<Vec<String>> {
+        let values =
+            |tool: Tool| -> Result<String> { Ok(tool.run().map_err(|e| failed(&e))?.text()) };
         let is_so = |said: &str, key: &str, value: &str| {
             let line = format!("{}={value}", key.rsplit('/').next().unwrap_or(key));
             said.lines().any(|said| said.trim() == line)
@@ -120,13 +128,26 @@ impl Commands {
         Ok(found)
     }
 
-    fn run(&self, limit: Duration, args: &[&str]) -> Result<Vec<u8>, DiskError> {
-        let tool = self
-            .tool(args)
-            .args(with_settings())
-            .arg(&self.vg)
-            .limit(limit);
+    fn run(&self, limit: Duration, args: &[&str]) -> Result<Vec<u8>> {
+        self.run_on(&self.vg, limit, args)
+    }
+
+    /// `what`: the group, or a volume of it.
+    fn run_on(&self, what: &str, limit: Duration, args: &[&str]) -> Result<Vec<u8>> {
+        let tool = self.tool(args).args(with_settings()).arg(what).limit(limit);
         Ok(tool.run().map_err(|e| failed(&e))?.stdout)
+    }
+
+    /// Why something that needs so many extents could not be made: asked, not read from what LVM said, as a host may have it
+    /// say more than is kept.
+    fn why_not_made(&self, extents: u64, error: DiskError) -> DiskError {
+        match self.extents() {
+            Ok(room) if room.free < extents => {
+                let public = "The host has no room left for this Linode's disks";
+                DiskError::new(DiskFault::NoSpace, public, error.detail)
+            }
+            _ => error,
+        }
     }
 
     fn tool(&self, args: &[&str]) -> Tool {
@@ -137,7 +158,7 @@ impl Commands {
             .env("LVM_SUPPRESS_FD_WARNINGS", "1")
     }
 
-    fn report(&self, command: &str, fields: &str, select: &str) -> Result<Vec<u8>, DiskError> {
+    fn report(&self, command: &str, fields: &str, select: &str) -> Result<Vec<u8>> {
         let mut args = vec![command, "--reportformat", "json", "--units", "b"];
         args.extend(["--nosuffix", "--options", fields]);
         if !select.is_empty() {
@@ -147,7 +168,7 @@ impl Commands {
     }
 
     /// Gives the device back what is on the volume, where it takes it.
-    fn discard(&self, volume: &Volume) -> Result<(), DiskError> {
+    fn discard(&self, volume: &Volume) -> Result<()> {
         let device = self.open(&volume.name, &volume.uuid, false)?;
         let most = kernel_says(&device, "queue/discard_max_bytes");
         if most.is_ok_and(|bytes| bytes == "0") {
@@ -182,41 +203,59 @@ impl Commands {
 }
 
 impl Group for Commands {
-    fn extents(&self) -> Result<Extents, DiskError> {
+    fn extents(&self) -> Result<Extents> {
         let fields = "vg_extent_size,vg_extent_count,vg_free_count";
         report::extents(&self.report("vgs", fields, "")?)
     }
 
-    fn volumes(&self) -> Result<Vec<Volume>, DiskError> {
+    fn volumes(&self) -> Result<Vec<Volume>> {
         report::volumes(&self.report("lvs", report::VOLUME, &format!("lv_tags=\"{TAG}\""))?)
     }
 
-    fn named(&self, name: &str) -> Result<Option<Volume>, DiskError> {
+    fn named(&self, name: &str) -> Result<Option<Volume>> {
         let select = format!("lv_name=\"{name}\"");
         let found = report::volumes(&self.report("lvs", report::VOLUME, &select)?)?;
         Ok(found.into_iter().next())
     }
 
-    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<(), DiskError> {
+    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<()> {
         let count = extents.to_string();
         // Nothing is wiped by LVM: the store takes care of every byte, and asks nobody whether a signature may go.
         let mut args = vec!["lvcreate", "--yes", "--type", "linear", "--wipesignatures"];
         args.extend(["n", "--zero", "n", "--extents", &count, "--name", name]);
         args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
-        let Err(error) = self.run(LIMIT, &args) else {
-            return Ok(());
-        };
-        // Asked, not read from what LVM said: a host may have it say more than is kept.
-        match self.extents() {
-            Ok(room) if room.free < extents => {
-                let public = "The host has no room left for this Linode's disks";
-                Err(DiskError::new(DiskFault::NoSpace, public, error.detail))
-            }
-            _ => Err(error),
-        }
+        let done = self.run(LIMIT, &args).map(drop);
+        done.map_err(|error| self.why_not_made(extents, error))
     }
 
-    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError> {
+    fn snapshot(
+        &self,
+        (of, uuid): (&str, &str),
+        name: &str,
+        extents: u64,
+        tags: &[String],
+    ) -> Result<()> {
+        // LVM takes an origin by its name only.
+        if self.named(of)?.is_none_or(|volume| volume.uuid != uuid) {
+            return Err(refused(format!("{of} is not volume {uuid}")));
+        }
+        let count = extents.to_string();
+        let mut args = vec!["lvcreate", "--yes", "--snapshot", "--permission", "rw"];
+        args.extend(["--extents", &count, "--name", name]);
+        args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
+        let done = self.run_on(&format!("{}/{of}", self.vg), LIMIT, &args);
+        done.map(drop)
+            .map_err(|error| self.why_not_made(extents, error))
+    }
+
+    fn is_short_of_room(&self) -> Result<bool> {
+        let select =
+            format!("lv_tags=\"{TRIAL_TAG}\" && (lv_snapshot_invalid=1 || snap_percent>50)");
+        let short = report::volumes(&self.report("lvs", report::VOLUME, &select)?)?;
+        Ok(!short.is_empty())
+    }
+
+    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<()> {
         let select = format!("lv_uuid=\"{uuid}\"");
         let mut args = vec!["lvchange", "--yes"];
         args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
@@ -224,7 +263,7 @@ impl Group for Commands {
         self.run(LIMIT, &args).map(|_| ())
     }
 
-    fn remove(&self, uuids: &[&str]) -> Result<(), DiskError> {
+    fn remove(&self, uuids: &[&str]) -> Result<()> {
         if uuids.is_empty() {
             return Ok(());
         }
@@ -240,7 +279,7 @@ impl Group for Commands {
             .map(|_| ())
     }
 
-    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<(), DiskError> {
+    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<()> {
         let permission = if writable { "rw" } else { "r" };
         let args = ["lvchange", "--yes", "--permission", permission, "--select"];
         let change = |uuids: &[&str]| self.run(LIMIT, &[&args[..], &[&ours(uuids)]].concat());
@@ -262,7 +301,7 @@ impl Group for Commands {
         Path::new("/dev").join(&self.vg).join(name)
     }
 
-    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File, DiskError> {
+    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File> {
         let path = self.path(name);
         let opened = match self.device(&path, uuid, write) {
             // Not active (yet): a host that was rebooted, or an operator.
@@ -286,7 +325,7 @@ impl Group for Commands {
         Ok(device)
     }
 
-    fn is_writable(&self, device: &File) -> Result<bool, DiskError> {
+    fn is_writable(&self, device: &File) -> Result<bool> {
         let said = kernel_says(device, "ro").map_err(|e| DiskError::io("ask the kernel", &e))?;
         Ok(said == "0")
     }

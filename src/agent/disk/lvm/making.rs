@@ -8,7 +8,7 @@ use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::folders::hold_table;
 use crate::agent::disk::layout::{at, digests, generation, number};
-use crate::agent::disk::{Base, DiskError, Image, Pace, go};
+use crate::agent::disk::{Base, DiskError, Image, Pace, Result, go};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -19,7 +19,7 @@ impl LvmStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         base: Option<Base<'_>>,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let (home, folder) = self.folders.reopen(linode, migration)?;
         let volumes = self.group.volumes()?;
         let mut missing = Vec::new();
@@ -47,7 +47,7 @@ impl LvmStore {
     }
 
     /// Whether the copy is there as it should be. One of another size is removed.
-    fn keep(&self, folder: &Dir, disk: &DiskSpec, volumes: &[Volume]) -> Result<bool, DiskError> {
+    fn keep(&self, folder: &Dir, disk: &DiskSpec, volumes: &[Volume]) -> Result<bool> {
         let Some(record) = record::read(folder, disk.id)? else {
             return Ok(false);
         };
@@ -67,7 +67,7 @@ impl LvmStore {
         linode: LinodeId,
         folder: &Dir,
         disks: &[DiskSpec],
-    ) -> Result<Vec<DiskSpec>, DiskError> {
+    ) -> Result<Vec<DiskSpec>> {
         let volumes = self.group.volumes()?;
         let mut missing = Vec::new();
         for disk in disks {
@@ -96,7 +96,7 @@ impl LvmStore {
         folder: &Dir,
         disks: &[DiskSpec],
         volumes: &[Volume],
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let mut wanted = Vec::new();
         for disk in disks {
             if let Some(intent) = record::read_intent(folder, disk.id)?
@@ -138,7 +138,7 @@ impl LvmStore {
         disk: &DiskSpec,
         volumes: &[Volume],
         base: Option<(Pace<'_>, &Dir)>,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let intent = record::read_intent(folder, disk.id)?;
         let made = intent.and_then(|intent| volumes.iter().find(|v| intent.is(linode, v)));
         let Some(made) = made else {
@@ -176,8 +176,8 @@ impl LvmStore {
     /// What every folder of the store names, also those that are being deleted. What cannot be read is told to `odd`.
     pub(super) fn all_named(
         &self,
-        odd: &mut dyn FnMut(String, DiskError) -> Result<(), DiskError>,
-    ) -> Result<Vec<(LinodeId, Named)>, DiskError> {
+        odd: &mut dyn FnMut(String, DiskError) -> Result<()>,
+    ) -> Result<Vec<(LinodeId, Named)>> {
         let mut named = Vec::new();
         let root = &self.folders.root;
         for name in root.names().map_err(at("list the store"))? {
@@ -209,7 +209,7 @@ impl LvmStore {
 }
 
 /// All of one disk onto another, which may be longer or shorter: what has no counterpart reads as zeros.
-pub(super) fn copy_disk(from: &dyn Image, to: &dyn Image, pace: Pace<'_>) -> Result<(), DiskError> {
+pub(super) fn copy_disk(from: &dyn Image, to: &dyn Image, pace: Pace<'_>) -> Result<()> {
     let failed = at("copy a disk");
     let mut buf = AlignedBuf::new(1 << 20);
     let common = from.size().min(to.size());

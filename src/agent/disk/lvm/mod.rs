@@ -9,6 +9,9 @@
 //! <store>/linodes/<linode>/m<migration>.partial/…       <disk>.vol, <disk>.digests; <disk>.making before the volume is made
 //! ```
 //!
+//! A trial's clones are snapshots of the copies, named `xbt-<linode>-<disk>-<n>` and tagged `xb.trial` besides; where none
+//! can be taken, volumes like any other.
+//!
 //! Volumes are named `xb-<linode>-<disk>-<n>` and tagged `xb`, `xb.linode=…`, `xb.migration=…`. A record names its volume
 //! by UUID, and a device is used only if the kernel says that it is that very volume. Nothing is removed but what a
 //! folder that is being deleted names; a volume with our tag that no folder names is reported.
@@ -43,14 +46,14 @@ use super::dir::Dir;
 use super::folders::{Folders, copy_table};
 use super::layout::{generation, no_room, partial};
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Pace, Receipt, Space, Target,
-    Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Pace, Receipt, Result, Space,
+    Target, Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
 
 pub use adopt::Adopted;
-pub use group::{Commands, Group, TAG};
+pub use group::{Commands, Group, TAG, TRIAL_TAG};
 pub use volume::{Extents, Volume};
 
 /// How old what is *reported* of the group may be: an agent reports with every poll, and each report is a process. What
@@ -63,11 +66,13 @@ pub struct LvmStore {
     /// Bytes of an extent.
     extent: u64,
     seen: Mutex<Option<(Instant, Extents, Vec<Volume>)>>,
+    /// While a trial has snapshots: when they were looked at last.
+    snapshots: Mutex<Option<Instant>>,
 }
 
 impl LvmStore {
     /// Opens the store on a volume group; its records are in `dir`, which must exist.
-    pub fn open(group: Arc<dyn Group>, dir: &Path) -> Result<Self, DiskError> {
+    pub fn open(group: Arc<dyn Group>, dir: &Path) -> Result<Self> {
         let extent = group.extents()?.size;
         if extent == 0 || !extent.is_multiple_of(super::aligned::ALIGN as u64) {
             return Err(refused(format!("extents of {extent} bytes are too small")));
@@ -77,6 +82,7 @@ impl LvmStore {
             group,
             extent,
             seen: Mutex::new(None),
+            snapshots: Mutex::new(None),
         })
     }
 
@@ -86,7 +92,7 @@ impl LvmStore {
     }
 
     /// Refuses what does not fit into the group now.
-    fn fits(&self, disks: &[DiskSpec]) -> Result<(), DiskError> {
+    fn fits(&self, disks: &[DiskSpec]) -> Result<()> {
         let (wanted, free) = (self.extents_for(disks), self.group.extents()?.free);
         if wanted <= free {
             return Ok(());
@@ -95,17 +101,17 @@ impl LvmStore {
         Err(no_room(bytes(wanted), bytes(free)))
     }
 
-    fn device(&self, record: &Record, write: bool) -> Result<File, DiskError> {
+    fn device(&self, record: &Record, write: bool) -> Result<File> {
         self.group.open(&record.name, &record.uuid, write)
     }
 
-    fn image(&self, record: &Record, write: bool) -> Result<VolumeImage, DiskError> {
+    fn image(&self, record: &Record, write: bool) -> Result<VolumeImage> {
         let device = self.device(record, write)?;
         VolumeImage::new(device, record.size).map_err(|e| missing(&record.name, &e.to_string()))
     }
 
     /// The disk's record, which must be of this size.
-    fn record(folder: &Dir, disk: &DiskSpec) -> Result<Record, DiskError> {
+    fn record(folder: &Dir, disk: &DiskSpec) -> Result<Record> {
         let record = record::of(folder, disk.id)?;
         if record.size == disk.size_bytes {
             return Ok(record);
@@ -120,7 +126,7 @@ impl LvmStore {
     }
 
     /// No process where everything is as it should be, and otherwise one for all disks: this is in a move's downtime.
-    fn set_writable(&self, linode: LinodeId, epoch: i64, writable: bool) -> Result<(), DiskError> {
+    fn set_writable(&self, linode: LinodeId, epoch: i64, writable: bool) -> Result<()> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let Named { records, .. } = Named::in_folder(&folder)?;
         let mut others = Vec::new();
@@ -154,7 +160,7 @@ impl LvmStore {
     }
 
     /// Removes the volumes that a folder names. Only ever called for folders that are being deleted.
-    fn destroy(&self, linode: LinodeId, folder: &Dir) -> Result<(), DiskError> {
+    fn destroy(&self, linode: LinodeId, folder: &Dir) -> Result<()> {
         let named = Named::in_folder(folder)?;
         let mut uuids: Vec<String> = named.records.into_iter().map(|(_, r)| r.uuid).collect();
         if !named.intents.is_empty() {
@@ -175,7 +181,7 @@ impl LvmStore {
     }
 
     /// For reports only: may be as old as [`REPORT_AGE`].
-    fn reported(&self) -> Result<(Extents, Vec<Volume>), DiskError> {
+    fn reported(&self) -> Result<(Extents, Vec<Volume>)> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, extents, volumes)) = &*seen
             && at.elapsed() < REPORT_AGE
@@ -197,7 +203,7 @@ fn missing(name: &str, detail: &str) -> DiskError {
 }
 
 impl DiskStore for LvmStore {
-    fn space(&self) -> Result<Space, DiskError> {
+    fn space(&self) -> Result<Space> {
         let (extents, _) = self.reported()?;
         Ok(Space {
             total: extents.total.saturating_mul(extents.size),
@@ -215,14 +221,14 @@ impl DiskStore for LvmStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let Some(folder) = self.folders.left_over(linode, migration)? else {
             return self.fits(disks);
         };
         self.fits(&self.still_to_make(linode, &folder, disks)?)
     }
 
-    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError> {
+    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let mut total: u64 = 0;
         for disk in disks {
@@ -249,18 +255,13 @@ impl DiskStore for LvmStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         base: Option<Base<'_>>,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         let done = self.make_copies(linode, migration, disks, base);
         self.forget_report();
         done
     }
 
-    fn target(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: &DiskSpec,
-    ) -> Result<Target, DiskError> {
+    fn target(&self, linode: LinodeId, migration: MigrationId, disk: &DiskSpec) -> Result<Target> {
         let folder = self.folders.folder(linode, &partial(migration))?;
         let record = Self::record(&folder, disk)?;
         Ok(Target {
@@ -271,7 +272,7 @@ impl DiskStore for LvmStore {
     }
 
     /// A volume has all its room from the start.
-    fn use_room(&self, _: LinodeId, _: MigrationId, _: u64) -> Result<(), DiskError> {
+    fn use_room(&self, _: LinodeId, _: MigrationId, _: u64) -> Result<()> {
         Ok(())
     }
 
@@ -281,7 +282,7 @@ impl DiskStore for LvmStore {
         epoch: i64,
         disks: &[DiskSpec],
         receipt: &Receipt,
-    ) -> Result<(), DiskError> {
+    ) -> Result<()> {
         self.folders.publish(linode, epoch, receipt, |folder| {
             for disk in disks {
                 self.device(&Self::record(folder, disk)?, true)?
@@ -296,57 +297,47 @@ impl DiskStore for LvmStore {
         &self,
         linode: LinodeId,
         migration: MigrationId,
-    ) -> Result<Option<(i64, Receipt)>, DiskError> {
+    ) -> Result<Option<(i64, Receipt)>> {
         self.folders.published(linode, migration)
     }
 
-    fn activate(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        epoch: i64,
-    ) -> Result<(), DiskError> {
+    fn activate(&self, linode: LinodeId, migration: MigrationId, epoch: i64) -> Result<()> {
         self.folders.activate(linode, migration, epoch)
     }
 
-    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<()> {
         self.folders.regrant(linode, from, to)
     }
 
-    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         let destroy = |folder: &Dir| self.destroy(linode, folder);
         self.folders.release(linode, migration, &destroy)
     }
 
-    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         let destroy = |folder: &Dir| self.destroy(linode, folder);
         self.folders.purge(linode, epoch, &destroy)
     }
 
-    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         self.set_writable(linode, epoch, false)
     }
 
-    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<()> {
         self.set_writable(linode, epoch, true)
     }
 
-    fn look(
-        &self,
-        linode: LinodeId,
-        epoch: i64,
-        disk: &DiskSpec,
-    ) -> Result<Box<dyn Image>, DiskError> {
+    fn look(&self, linode: LinodeId, epoch: i64, disk: &DiskSpec) -> Result<Box<dyn Image>> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let record = Self::record(&folder, disk)?;
         Ok(Box::new(self.image(&record, false)?))
     }
 
-    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>> {
         self.folders.origin(linode, epoch)
     }
 
-    fn list(&self) -> Result<Listing, DiskError> {
+    fn list(&self) -> Result<Listing> {
         // The group first: a volume is named by a folder before it is made.
         let (_, volumes) = self.reported()?;
         let mut listing = self.folders.list()?;
@@ -373,7 +364,7 @@ impl DiskStore for LvmStore {
         disk: &DiskSpec,
         _: Moment,
         _: &mut dyn FnMut(Range<u64>),
-    ) -> Result<View, DiskError> {
+    ) -> Result<View> {
         let folder = self.folders.folder(linode, &generation(epoch))?;
         let record = Self::record(&folder, disk)?;
         let image = self.image(&record, false)?;
@@ -394,20 +385,15 @@ impl DiskStore for LvmStore {
         })
     }
 
-    fn source_table(
-        &self,
-        linode: LinodeId,
-        migration: MigrationId,
-        disk: DiskId,
-    ) -> Result<File, DiskError> {
+    fn source_table(&self, linode: LinodeId, migration: MigrationId, disk: DiskId) -> Result<File> {
         self.folders.source_table(linode, migration, disk)
     }
 
-    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         self.folders.close_source(linode, migration)
     }
 
-    fn forget_sources(&self) -> Result<u32, DiskError> {
+    fn forget_sources(&self) -> Result<u32> {
         self.folders.forget_sources()
     }
 
@@ -417,13 +403,17 @@ impl DiskStore for LvmStore {
         migration: MigrationId,
         disks: &[DiskSpec],
         pace: Pace<'_>,
-    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+    ) -> Result<Vec<(DiskId, PathBuf)>> {
         let made = self.clone_copies((linode, migration), disks, pace);
         self.forget_report();
         made
     }
 
-    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    fn has_room_for_trial(&self) -> bool {
+        self.snapshots_have_room()
+    }
+
+    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<()> {
         let destroy = |folder: &Dir| self.destroy(linode, folder);
         self.folders.drop_trial(linode, migration, &destroy)
     }

@@ -1,15 +1,16 @@
 //! Which volume a disk of a generation is: a small file in the generation's folder. A volume's name means nothing by
 //! itself; a record that names it (by its UUID) makes it somebody's disk.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::group::TAG;
 use super::volume::{Volume, refused};
+use crate::agent::absent::if_there;
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::layout::{at, number};
-use crate::agent::disk::{DiskError, DiskFault};
+use crate::agent::disk::{DiskError, DiskFault, Result};
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 
 /// A record is a line; anything longer is not one.
@@ -51,12 +52,12 @@ fn intent_name(disk: DiskId) -> String {
     format!("{disk}.making")
 }
 
-pub(super) fn read(folder: &Dir, disk: DiskId) -> Result<Option<Record>, DiskError> {
+pub(super) fn read(folder: &Dir, disk: DiskId) -> Result<Option<Record>> {
     parse(folder, &record_name(disk))
 }
 
 /// The disk's record; none is an error.
-pub(super) fn of(folder: &Dir, disk: DiskId) -> Result<Record, DiskError> {
+pub(super) fn of(folder: &Dir, disk: DiskId) -> Result<Record> {
     read(folder, disk)?.ok_or_else(|| {
         DiskError::new(
             DiskFault::Missing,
@@ -67,27 +68,27 @@ pub(super) fn of(folder: &Dir, disk: DiskId) -> Result<Record, DiskError> {
 }
 
 /// From now on the volume is this folder's; what was intended is done.
-pub(super) fn write(folder: &Dir, disk: DiskId, record: &Record) -> Result<(), DiskError> {
+pub(super) fn write(folder: &Dir, disk: DiskId, record: &Record) -> Result<()> {
     put(folder, &record_name(disk), record)?;
     forget_intent(folder, disk)
 }
 
-pub(super) fn forget_intent(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
+pub(super) fn forget_intent(folder: &Dir, disk: DiskId) -> Result<()> {
     folder
         .remove(&intent_name(disk))
         .and_then(|()| folder.sync())
         .map_err(at("write a disk's record"))
 }
 
-pub(super) fn read_intent(folder: &Dir, disk: DiskId) -> Result<Option<Intent>, DiskError> {
+pub(super) fn read_intent(folder: &Dir, disk: DiskId) -> Result<Option<Intent>> {
     parse(folder, &intent_name(disk))
 }
 
-pub(super) fn write_intent(folder: &Dir, disk: DiskId, intent: &Intent) -> Result<(), DiskError> {
+pub(super) fn write_intent(folder: &Dir, disk: DiskId, intent: &Intent) -> Result<()> {
     put(folder, &intent_name(disk), intent)
 }
 
-pub(super) fn forget(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
+pub(super) fn forget(folder: &Dir, disk: DiskId) -> Result<()> {
     folder
         .remove(&record_name(disk))
         .and_then(|()| folder.sync())
@@ -102,7 +103,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn in_folder(folder: &Dir) -> Result<Self, DiskError> {
+    pub(super) fn in_folder(folder: &Dir) -> Result<Self> {
         let mut named = Self::default();
         for entry in folder.names().map_err(at("list a generation"))? {
             if let Some(disk) = number(&entry, "", ".vol").map(DiskId) {
@@ -122,10 +123,18 @@ impl Named {
 
 /// `xb-<linode>-<disk>-<n>` with an `n` that no volume has.
 pub(super) fn free_name(linode: LinodeId, disk: DiskId, volumes: &[Volume]) -> String {
-    let prefix = format!("xb-{linode}-{disk}-");
+    free(&format!("xb-{linode}-{disk}-"), volumes)
+}
+
+/// Of a trial's snapshot, so that whoever reads a list of volumes takes it for no disk.
+pub(super) fn free_snapshot_name(linode: LinodeId, disk: DiskId, volumes: &[Volume]) -> String {
+    free(&format!("xbt-{linode}-{disk}-"), volumes)
+}
+
+fn free(prefix: &str, volumes: &[Volume]) -> String {
     let taken = volumes
         .iter()
-        .filter_map(|volume| number(&volume.name, &prefix, ""));
+        .filter_map(|volume| number(&volume.name, prefix, ""));
     let next = taken.max().unwrap_or(0).saturating_add(1);
     format!("{prefix}{next}")
 }
@@ -143,11 +152,10 @@ pub(super) fn tags(linode: LinodeId, migration: MigrationId) -> Vec<String> {
     ]
 }
 
-fn parse<T: serde::de::DeserializeOwned>(folder: &Dir, name: &str) -> Result<Option<T>, DiskError> {
-    let file = match folder.read_only(name) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DiskError::io("open a disk's record", &e)),
+fn parse<T: serde::de::DeserializeOwned>(folder: &Dir, name: &str) -> Result<Option<T>> {
+    let opened = if_there(folder.read_only(name)).map_err(at("open a disk's record"))?;
+    let Some(file) = opened else {
+        return Ok(None);
     };
     let mut text = String::new();
     file.take(MAX)
@@ -158,7 +166,7 @@ fn parse<T: serde::de::DeserializeOwned>(folder: &Dir, name: &str) -> Result<Opt
         .map_err(|e| refused(format!("{name} does not parse: {e}")))
 }
 
-fn put<T: Serialize>(folder: &Dir, name: &str, value: &T) -> Result<(), DiskError> {
+fn put<T: Serialize>(folder: &Dir, name: &str, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec(value).map_err(|e| refused(e.to_string()))?;
     text.push(b'\n');
     let fresh = format!("{name}.new");
@@ -200,6 +208,7 @@ mod tests {
         ];
         let volumes: Vec<_> = volumes.into_iter().map(volume).collect();
         assert_eq!(free_name(linode, disk, &volumes), "xb-7-2-4");
+        assert_eq!(free_snapshot_name(linode, disk, &volumes), "xbt-7-2-1");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::volume::{Extents, Volume, refused};
-use crate::agent::disk::DiskError;
+use crate::agent::disk::{DiskError, Result};
 
 /// What is asked of a volume.
 pub(super) const VOLUME: &str = "lv_name,lv_uuid,lv_size,lv_tags,lv_permissions";
@@ -52,7 +52,7 @@ struct VolumeRow {
 }
 
 /// One row about one group.
-pub(super) fn extents(json: &[u8]) -> Result<Extents, DiskError> {
+pub(super) fn extents(json: &[u8]) -> Result<Extents> {
     let groups: Vec<Groups> = rows(json)?;
     let [Groups { vg }] = groups.as_slice() else {
         return Err(odd("not one report"));
@@ -67,13 +67,13 @@ pub(super) fn extents(json: &[u8]) -> Result<Extents, DiskError> {
     })
 }
 
-pub(super) fn volumes(json: &[u8]) -> Result<Vec<Volume>, DiskError> {
+pub(super) fn volumes(json: &[u8]) -> Result<Vec<Volume>> {
     let reports: Vec<Volumes> = rows(json)?;
     let rows = reports.into_iter().flat_map(|report| report.lv);
     rows.map(volume).collect()
 }
 
-fn volume(row: VolumeRow) -> Result<Volume, DiskError> {
+fn volume(row: VolumeRow) -> Result<Volume> {
     let writable = match row.lv_permissions.as_str() {
         "writeable" => true,
         // The second: activated read-only by the host's configuration, whatever its own permission is.
@@ -98,7 +98,7 @@ fn volume(row: VolumeRow) -> Result<Volume, DiskError> {
     })
 }
 
-fn rows<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<T>, DiskError> {
+fn rows<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<T>> {
     let parsed: Result<Report<T>, _> = serde_json::from_str(&only_json(json));
     parsed
         .map(|report| report.report)
@@ -121,7 +121,7 @@ fn only_json(said: &[u8]) -> String {
     json.replace(",]", "]").replace(",}", "}")
 }
 
-fn number(text: &str) -> Result<u64, DiskError> {
+fn number(text: &str) -> Result<u64> {
     text.parse().map_err(|_| odd(&format!("number {text:?}")))
 }
 
@@ -130,14 +130,13 @@ fn odd(what: &str) -> DiskError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
     const ROW: &str = r#"{"lv_name":"xb-7-1-1", "lv_uuid":"0Y9dML-6dnQ-zLL5-jzuR-4zd7-IC5P-MhnAdR", "lv_size":"10485760",
         "lv_tags":"xb,xb.linode=7", "lv_permissions":"writeable"}"#;
 
-    fn lvs(rows: &str) -> Result<Vec<Volume>, DiskError> {
+    fn lvs(rows: &str) -> Result<Vec<Volume>> {
         volumes(format!(r#"{{ "report": [ {{ "lv": [ {rows} ] }} ] }}"#).as_bytes())
     }
 

@@ -5,9 +5,9 @@ use std::fs;
 use super::bridge_exists;
 use super::nft::{Nft, NftError};
 
-type Found = Result<String, String>;
+type Verdict = Result<String, String>;
 
-pub(crate) fn bridge(bridge: &str) -> Found {
+pub(crate) fn bridge(bridge: &str) -> Verdict {
     if !bridge_exists(bridge) {
         return Err(format!("there is no bridge {bridge}"));
     }
@@ -20,11 +20,11 @@ pub(crate) fn bridge(bridge: &str) -> Found {
     Ok(bridge.to_owned())
 }
 
-pub(crate) fn spoofing(wanted: bool) -> Found {
+pub(crate) fn spoofing(wanted: bool) -> Verdict {
     judge(wanted, Nft::default().available())
 }
 
-fn judge(wanted: bool, available: Result<String, NftError>) -> Found {
+fn judge(wanted: bool, available: Result<String, NftError>) -> Verdict {
     if !wanted {
         return Err("anti_spoofing is off: guests can use each other's addresses".to_owned());
     }
@@ -37,7 +37,6 @@ fn judge(wanted: bool, available: Result<String, NftError>) -> Found {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::DriverError;
+use super::{DriverError, Result};
 use crate::command::Tool;
 use crate::domain::ids::LinodeId;
 use crate::wire::GuestSpec;
@@ -35,7 +35,7 @@ pub(super) fn sys(interface: &str) -> PathBuf {
 }
 
 /// Runs `ip`, `bridge` or another of the network's programs.
-pub(super) fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
+pub(super) fn tool(program: &str, args: &[&str]) -> Result<()> {
     let said = Tool::new(program).args(args).limit(TOOL_LIMIT).run();
     said.map(drop)
         .map_err(|error| DriverError::Host(error.to_string()))
@@ -52,7 +52,7 @@ pub(super) fn learns(port: &str) -> bool {
 }
 
 /// Whose card is behind the port says its static entry from then on.
-pub(super) fn stop_learning(port: &str) -> Result<(), DriverError> {
+pub(super) fn stop_learning(port: &str) -> Result<()> {
     // `guard`: frames of the spanning tree never come to the rules; a port that sends one is shut.
     let words = ["learning", "off", "guard", "on"];
     tool(
@@ -68,7 +68,7 @@ pub(super) fn is_interface(name: &str) -> bool {
 }
 
 /// The name of a Linode's port on this host.
-pub(super) fn port(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn port(prefix: &str, linode: LinodeId) -> Result<String> {
     let name = format!("{prefix}{linode}");
     if linode.0 < 1 || name.len() > NAME_LIMIT {
         return Err(DriverError::Host(format!(
@@ -107,7 +107,7 @@ pub(super) fn mac_bytes(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The guest's addresses.
-pub(super) fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>, DriverError> {
+pub(super) fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>> {
     let addresses = spec.addresses.iter().map(|entry| entry.address.as_str());
     addresses
         .map(|address| {
@@ -119,7 +119,7 @@ pub(super) fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>, DriverError> {
 }
 
 /// Sends the guest's addresses out of every port of the bridge.
-pub(super) fn announce(bridge: &str, spec: &GuestSpec) -> Result<(), DriverError> {
+pub(super) fn announce(bridge: &str, spec: &GuestSpec) -> Result<()> {
     let mac =
         mac_bytes(&spec.mac).ok_or_else(|| DriverError::Host(format!("mac {:?}", spec.mac)))?;
     let frames: Vec<Vec<u8>> = addresses(spec)?
@@ -142,7 +142,6 @@ pub(super) fn announce(bridge: &str, spec: &GuestSpec) -> Result<(), DriverError
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -147,7 +147,6 @@ pub(super) fn parse(json: &[u8]) -> Result<BTreeMap<(String, String), Chain>, se
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

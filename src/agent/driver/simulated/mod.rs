@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::bootable::refuse;
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials, trials};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Result, Stopped, Trials, trials};
 use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
 use crate::command::{Tool, printable};
@@ -59,7 +59,7 @@ pub struct Simulated {
 
 impl Simulated {
     /// `dir` is the driver's own folder; it is made if it is missing.
-    pub fn new(config: SimulatedConfig, dir: &Path) -> Result<Self, DriverError> {
+    pub fn new(config: SimulatedConfig, dir: &Path) -> Result<Self> {
         file::private_dir(dir)
             .map_err(|error| DriverError::Host(format!("{}: {error}", dir.display())))?;
         Ok(Self {
@@ -148,7 +148,7 @@ impl Simulated {
     }
 
     /// The process that holds the lock. It may still be about to write its name down.
-    fn process(&self, linode: LinodeId) -> Result<Option<ProcessRef>, DriverError> {
+    fn process(&self, linode: LinodeId) -> Result<Option<ProcessRef>> {
         let deadline = Instant::now() + PATIENCE;
         while self.held(linode).map_err(host)? {
             if let Some(process) = self.named(linode).filter(ProcessRef::lives) {
@@ -163,7 +163,7 @@ impl Simulated {
         Ok(None)
     }
 
-    fn take_lock(&self, linode: LinodeId) -> Result<File, DriverError> {
+    fn take_lock(&self, linode: LinodeId) -> Result<File> {
         let lock = self.lock_file(linode).map_err(host)?;
         let deadline = Instant::now() + Duration::from_secs(1);
         loop {
@@ -219,7 +219,7 @@ impl Simulated {
     }
 
     /// Waits until the guest is up; an error if it ended before.
-    fn wait_up(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn wait_up(&self, linode: LinodeId) -> Result<()> {
         let port = self.run_dir(linode).join(guest::PORT);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -237,7 +237,7 @@ impl Simulated {
         Err(DriverError::Host("the guest did not come up".into()))
     }
 
-    fn confirm_absent(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn confirm_absent(&self, linode: LinodeId) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.held(linode).map_err(host)? {
             if Instant::now() >= deadline {
@@ -294,12 +294,7 @@ impl Driver for Simulated {
         self.config.memory_mb
     }
 
-    fn preflight(
-        &self,
-        _linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError> {
+    fn preflight(&self, _linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         let kernels = &self.config.kernels;
         if !kernels.is_empty() && kernels.iter().all(|kernel| kernel.id != boot.kernel) {
             return refuse(
@@ -316,7 +311,7 @@ impl Driver for Simulated {
         Ok(())
     }
 
-    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+    fn start(&self, guest: &Guest<'_>) -> Result<()> {
         let run_dir = self.run_dir(guest.linode);
         file::private_dir(&run_dir).map_err(host)?;
         let lock = self.take_lock(guest.linode)?;
@@ -336,7 +331,7 @@ impl Driver for Simulated {
         self.wait_up(guest.linode)
     }
 
-    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped> {
         let Some(process) = self.process(linode)? else {
             return Ok(Stopped::WasAbsent);
         };
@@ -358,7 +353,7 @@ impl Driver for Simulated {
         Ok(Stopped::ByForce)
     }
 
-    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+    fn state(&self, linode: LinodeId) -> Result<GuestState> {
         Ok(match self.process(linode)? {
             Some(process) => GuestState::Running {
                 id: process.id(),
@@ -368,7 +363,7 @@ impl Driver for Simulated {
         })
     }
 
-    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+    fn guests(&self) -> Result<Vec<LinodeId>> {
         let mut running = Vec::new();
         for found in fs::read_dir(&self.dir).map_err(host)? {
             let name = found.map_err(host)?.file_name();
@@ -384,7 +379,7 @@ impl Driver for Simulated {
         Ok(running)
     }
 
-    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<()> {
         if self.fault("no-network", linode) {
             return Ok(());
         }
@@ -395,7 +390,7 @@ impl Driver for Simulated {
         self.reached(linode, at)
     }
 
-    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn withdraw(&self, linode: LinodeId) -> Result<()> {
         self.take_addresses_away(linode).map_err(host)
     }
 
@@ -426,7 +421,7 @@ impl Driver for Simulated {
             .collect()
     }
 
-    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<()> {
         let text = serde_json::to_vec(&share).map_err(|error| host(io::Error::other(error)))?;
         file::replace(&self.run_dir(linode), SHARE, &text).map_err(host)
     }
@@ -445,7 +440,7 @@ impl Driver for Simulated {
         }))
     }
 
-    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn forget(&self, linode: LinodeId) -> Result<()> {
         let dir = self.run_dir(linode);
         if dir.exists() {
             fs::remove_dir_all(&dir).map_err(host)?;

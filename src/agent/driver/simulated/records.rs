@@ -25,7 +25,7 @@ pub struct Ring {
 
 /// What a ring holds: the newest number (0: none yet), and whether the run before it is unbroken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct RingState {
     pub newest: u64,
     pub oldest: u64,
     pub missing: Vec<u64>,
@@ -50,7 +50,7 @@ impl Ring {
     }
 
     /// Reads the whole ring. Records of another Linode or with a wrong digest count as absent.
-    pub fn read(&self, disk: &File, linode: LinodeId) -> io::Result<Found> {
+    pub fn read(&self, disk: &File, linode: LinodeId) -> io::Result<RingState> {
         let mut ring = vec![0; usize::try_from(self.slots).unwrap_or(0) * RECORD];
         disk.read_exact_at(&mut ring, self.offset)?;
         let numbers: BTreeSet<u64> = ring
@@ -60,7 +60,7 @@ impl Ring {
         let newest = numbers.last().copied().unwrap_or(0);
         let oldest = (newest + 2).saturating_sub(self.slots).max(1);
         let missing = (oldest..=newest).filter(|n| !numbers.contains(n)).collect();
-        Ok(Found {
+        Ok(RingState {
             newest,
             oldest,
             missing,
@@ -85,7 +85,6 @@ fn decode(bytes: &[u8], linode: LinodeId) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

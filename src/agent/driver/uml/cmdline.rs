@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::agent::driver::bootable;
 use crate::agent::driver::files::plain;
-use crate::agent::driver::{DriverError, Guest};
+use crate::agent::driver::{DriverError, Guest, Result};
 use crate::agent::initramfs::words;
 use crate::domain::ids::LinodeId;
 use crate::domain::linode::RunLevel;
@@ -30,7 +30,7 @@ pub(super) struct Place<'a> {
 }
 
 /// The guest's arguments, without the program itself.
-pub(super) fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, DriverError> {
+pub(super) fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>> {
     check(guest.spec, guest.boot)?;
     let boot = guest.boot;
     let uml_dir = plain(place.uml_dir).ok_or_else(|| {
@@ -81,7 +81,7 @@ pub(super) fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<Stri
 }
 
 /// Could UML be told all this? Checks everything that does not need the disks' paths.
-pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
     bootable::check(spec, boot, Platform::Uml, RAM_LEAST_MB)?;
     let device = root(boot).trim_end_matches(|c: char| c.is_ascii_digit());
     if root(boot).len() > 8 || !boot.devices.contains_key(device) {
@@ -108,7 +108,6 @@ pub(super) fn trial_umid(prefix: &str, linode: LinodeId) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
@@ -152,15 +151,11 @@ mod tests {
         }
     }
 
-    fn line(boot: &BootSpec, disk: &str) -> Result<String, DriverError> {
+    fn line(boot: &BootSpec, disk: &str) -> Result<String> {
         line_with(boot, disk, None)
     }
 
-    fn line_with(
-        boot: &BootSpec,
-        disk: &str,
-        initramfs: Option<&Path>,
-    ) -> Result<String, DriverError> {
+    fn line_with(boot: &BootSpec, disk: &str, initramfs: Option<&Path>) -> Result<String> {
         line_of(boot, disk, (initramfs, Some("u17")))
     }
 
@@ -168,7 +163,7 @@ mod tests {
         boot: &BootSpec,
         disk: &str,
         (initramfs, tap): (Option<&Path>, Option<&str>),
-    ) -> Result<String, DriverError> {
+    ) -> Result<String> {
         let disks = [
             (DiskId(11), PathBuf::from(disk)),
             (DiskId(12), PathBuf::from("/v/7/12.img")),

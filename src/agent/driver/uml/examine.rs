@@ -11,7 +11,7 @@ use super::config::{Jail, UmlConfig};
 use super::jail;
 use crate::agent::driver::net;
 
-type Found = Result<String, String>;
+type Verdict = Result<String, String>;
 
 /// What a jail is made with.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
@@ -24,7 +24,7 @@ const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
 /// Where UML keeps a guest's memory if it has no place of its own for it.
 const SHARED: &str = "/dev/shm";
 
-pub(super) fn examine(config: &UmlConfig) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &UmlConfig) -> Vec<(&'static str, Verdict)> {
     vec![
         ("jail", jail(config)),
         ("kernels", kernels(config)),
@@ -34,7 +34,7 @@ pub(super) fn examine(config: &UmlConfig) -> Vec<(&'static str, Found)> {
     ]
 }
 
-fn jail(config: &UmlConfig) -> Found {
+fn jail(config: &UmlConfig) -> Verdict {
     if config.jail == Jail::None {
         return Err(
             "jail = \"none\": the root of any guest has all rights of the agent on this host"
@@ -63,7 +63,7 @@ fn jail(config: &UmlConfig) -> Found {
     ))
 }
 
-fn kernels(config: &UmlConfig) -> Found {
+fn kernels(config: &UmlConfig) -> Verdict {
     for kernel in &config.kernels {
         let files = [Some(&kernel.path), kernel.initramfs.as_ref()];
         for path in files.into_iter().flatten() {
@@ -100,7 +100,7 @@ pub(super) fn readable(path: &Path, runs: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn memory(config: &UmlConfig) -> Found {
+fn memory(config: &UmlConfig) -> Verdict {
     let total = meminfo("MemTotal")?;
     if config.memory_mb > total {
         return Err(format!(
@@ -158,7 +158,6 @@ fn mib(kib: u64) -> Result<i64, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

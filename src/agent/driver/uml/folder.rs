@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::absent::if_there;
 use crate::agent::driver::console::Console;
-use crate::agent::driver::files::{absent_is_fine, boot_id, replace};
-use crate::agent::ledger::file;
+use crate::agent::driver::files::{self, absent_is_fine, boot_id};
 use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
 
@@ -82,41 +82,26 @@ impl Folder {
         }
     }
 
-    /// The record of the last start, if it was in this boot of the host. One that is torn is of an earlier boot: in this
-    /// one it is replaced as a whole.
+    /// The record of the last start, if it was in this boot of the host.
     pub fn record(&self) -> io::Result<Option<Record>> {
-        let text = match fs::read(self.dir.join("run.json")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let record: Record = match file::decode_or_plain(&text) {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::warn!(dir = %self.dir.display(), %error, "a record of a guest's start that is torn or damaged is void");
-                return Ok(None);
-            }
+        let Some(record) = files::record::<Record>(&self.dir)? else {
+            return Ok(None);
         };
         Ok((record.boot_id == boot_id()?).then_some(record))
     }
 
-    /// Whole or not at all; not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        replace(&self.dir.join("run.json"), &file::encode(record)?)
+        files::write_record(&self.dir, record)
     }
 
     pub fn forget(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.dir.join("run.json")))
+        files::forget_record(&self.dir)
     }
 }
 
 /// The Linodes that have a folder.
 pub(super) fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
-    let entries = match fs::read_dir(state) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let entries = if_there(fs::read_dir(state))?.into_iter().flatten();
     let id = |entry: fs::DirEntry| {
         let name = entry.file_name();
         name.to_str()?.strip_prefix("linode-")?.parse().ok()
@@ -127,7 +112,6 @@ pub(super) fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -10,7 +10,7 @@ use super::folder::{Folder, Record};
 use super::mconsole::Listener;
 use super::{Uml, cmdline, jail};
 use crate::agent::driver::files::{absent_is_fine, at, boot_id, host};
-use crate::agent::driver::{Driver, DriverError, Guest};
+use crate::agent::driver::{Driver, DriverError, Guest, Result};
 use crate::agent::process::ProcessRef;
 use crate::command::Tool;
 use crate::domain::ids::LinodeId;
@@ -28,7 +28,7 @@ impl Uml {
         guest: &Guest<'_>,
         kernel: &KernelConfig,
         folder: &Folder,
-    ) -> Result<u32, DriverError> {
+    ) -> Result<u32> {
         let (umid, tap) = (self.umid(guest.linode), self.tap_of_guest(guest.linode)?);
         let arguments = cmdline::arguments(
             guest,
@@ -64,7 +64,7 @@ impl Uml {
         guest: &Guest<'_>,
         kernel: &KernelConfig,
         folder: &Folder,
-    ) -> Result<u32, DriverError> {
+    ) -> Result<u32> {
         let (umid, tap) = (self.umid(guest.linode), self.tap_of_guest(guest.linode)?);
         let disks: Vec<_> = guest
             .disks
@@ -114,7 +114,7 @@ impl Uml {
     }
 
     /// Waits until UML can be talked to: from then on it can be asked to stop.
-    fn wait_up(&self, process: ProcessRef, linode: LinodeId) -> Result<(), DriverError> {
+    fn wait_up(&self, process: ProcessRef, linode: LinodeId) -> Result<()> {
         let umid = self.umid(linode);
         let listener = match self.config.jail {
             Jail::Required => Listener::Jailed {
@@ -145,7 +145,7 @@ impl Uml {
         ))
     }
 
-    pub(super) fn launch(&self, guest: &Guest<'_>, disks: Vec<PathBuf>) -> Result<(), DriverError> {
+    pub(super) fn launch(&self, guest: &Guest<'_>, disks: Vec<PathBuf>) -> Result<()> {
         let folder = self.folder(guest.linode);
         let kernel = self.kernel(&guest.boot.kernel)?;
         let inside = |error| at(folder.dir(), &error);

@@ -206,7 +206,6 @@ pub(super) fn parse(message: &[u8]) -> Result<String, MconsoleError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -2,13 +2,13 @@
 
 use super::processes::Table;
 use super::{Uml, folder};
-use crate::agent::driver::DriverError;
+use crate::agent::driver::Result;
 use crate::agent::driver::files::host;
 use crate::domain::ids::LinodeId;
 
 impl Uml {
     /// Memory of all guests but `except`, in MiB: of Linodes and of trials, whose clones take as much.
-    pub(super) fn memory_used_mb(&self, except: LinodeId) -> Result<i64, DriverError> {
+    pub(super) fn memory_used_mb(&self, except: LinodeId) -> Result<i64> {
         let table = Table::read().map_err(host)?;
         let used = self.memory_of(&table, Some(except))?;
         Ok(match self.twin() {
@@ -17,7 +17,7 @@ impl Uml {
         })
     }
 
-    fn memory_of(&self, table: &Table, except: Option<LinodeId>) -> Result<i64, DriverError> {
+    fn memory_of(&self, table: &Table, except: Option<LinodeId>) -> Result<i64> {
         let mut used = 0;
         for linode in folder::linodes(&self.state).map_err(host)? {
             if Some(linode) == except {

@@ -36,7 +36,7 @@ use self::waits::Waits;
 use super::files::{absent_is_fine, at, host, plain, writer_of};
 use super::net;
 use super::net::guard::{Guard, Kept};
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials, trials};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Result, Stopped, Trials, trials};
 use crate::agent::process::{ProcessRef, now, storage};
 use crate::domain::ids::LinodeId;
 use crate::domain::platform::Platform;
@@ -64,7 +64,7 @@ impl Uml {
     ///
     /// # Errors
     /// If the configuration is wrong, or the folders cannot be made.
-    pub fn new(config: UmlConfig, state: PathBuf) -> Result<Self, DriverError> {
+    pub fn new(config: UmlConfig, state: PathBuf) -> Result<Self> {
         config.check().map_err(DriverError::Host)?;
         if plain(&state).is_none() {
             return Err(DriverError::Host(format!(
@@ -135,20 +135,20 @@ impl Uml {
     }
 
     /// The user of the Linode's guest.
-    fn uid(&self, linode: LinodeId) -> Result<u32, DriverError> {
+    fn uid(&self, linode: LinodeId) -> Result<u32> {
         jail::uid(self.config.first_uid, linode)
     }
 
-    fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
+    fn tap(&self, linode: LinodeId) -> Result<String> {
         net::port(&self.config.prefix, linode)
     }
 
     /// The port that the guest is given: a trial's has none.
-    fn tap_of_guest(&self, linode: LinodeId) -> Result<Option<String>, DriverError> {
+    fn tap_of_guest(&self, linode: LinodeId) -> Result<Option<String>> {
         (!self.trial).then(|| self.tap(linode)).transpose()
     }
 
-    fn kept(&self, linode: LinodeId) -> Result<Kept, DriverError> {
+    fn kept(&self, linode: LinodeId) -> Result<Kept> {
         Ok(Kept {
             linode,
             port: self.tap(linode)?,
@@ -157,7 +157,7 @@ impl Uml {
     }
 
     /// The kernel of a profile, if all that it boots with is there.
-    fn kernel(&self, id: &str) -> Result<&KernelConfig, DriverError> {
+    fn kernel(&self, id: &str) -> Result<&KernelConfig> {
         let known = self.config.kernels.iter().find(|kernel| kernel.id == id);
         let kernel = known.ok_or_else(|| DriverError::Refused {
             public: format!("The config profile's kernel {id} is not on this host."),
@@ -175,7 +175,7 @@ impl Uml {
         Ok(kernel)
     }
 
-    fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
+    fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest> {
         let folder = self.folder(linode);
         let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
         Ok(table.guest(&self.marks(table, linode, recorded.as_ref())))
@@ -190,7 +190,7 @@ impl Uml {
         }
     }
 
-    fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState, DriverError> {
+    fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState> {
         let found = self.find(table, linode)?;
         // Helpers without a main process hold the disks: that is not absent.
         let Some(process) = found.main.or(found.all.first().copied()) else {
@@ -255,12 +255,7 @@ impl Uml {
         })
     }
 
-    fn check(
-        &self,
-        linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError> {
+    fn check(&self, linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         cmdline::check(spec, boot)?;
         self.kernel(&boot.kernel)?;
         if self.tap_of_guest(linode)?.is_some() && !net::bridge_exists(&self.config.bridge) {
@@ -284,7 +279,7 @@ impl Uml {
     }
 
     /// Nothing of an earlier run may be left when a guest starts, and nobody else may write its disks.
-    fn check_clear(&self, guest: &Guest<'_>, disks: &[PathBuf]) -> Result<(), DriverError> {
+    fn check_clear(&self, guest: &Guest<'_>, disks: &[PathBuf]) -> Result<()> {
         let table = Table::read().map_err(host)?;
         if let Some(process) = self.find(&table, guest.linode)?.all.first() {
             return Err(DriverError::Host(format!(
@@ -338,12 +333,7 @@ impl Driver for Uml {
         self.config.memory_mb
     }
 
-    fn preflight(
-        &self,
-        linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError> {
+    fn preflight(&self, linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         if !self.trial {
             self.guard.ready()?;
         }
@@ -355,7 +345,7 @@ impl Driver for Uml {
         kernel.is_ok_and(|kernel| kernel.initramfs.is_some())
     }
 
-    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+    fn start(&self, guest: &Guest<'_>) -> Result<()> {
         self.check(guest.linode, guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
         self.check_clear(guest, &disks)?;
@@ -369,7 +359,7 @@ impl Driver for Uml {
         })
     }
 
-    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped> {
         let folder = self.folder(linode);
         let record = folder.record().map_err(|error| at(folder.dir(), &error))?;
         let table = Table::read().map_err(host)?;
@@ -382,11 +372,11 @@ impl Driver for Uml {
         .run(limit)
     }
 
-    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+    fn state(&self, linode: LinodeId) -> Result<GuestState> {
         self.state_in(&Table::read().map_err(host)?, linode)
     }
 
-    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState>> {
         let table = Table::read().map_err(|error| error.to_string());
         let state = |linode: LinodeId| match &table {
             Ok(table) => self.state_in(table, linode),
@@ -396,7 +386,7 @@ impl Driver for Uml {
         each.collect()
     }
 
-    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+    fn guests(&self) -> Result<Vec<LinodeId>> {
         let table = Table::read().map_err(host)?;
         let mut running = Vec::new();
         for linode in folder::linodes(&self.state).map_err(host)? {
@@ -410,11 +400,11 @@ impl Driver for Uml {
         Ok(running)
     }
 
-    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<()> {
         net::announce(&self.config.bridge, spec)
     }
 
-    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn withdraw(&self, linode: LinodeId) -> Result<()> {
         network::remove_tap(&self.guard, &self.kept(linode)?)
     }
 
@@ -464,7 +454,7 @@ impl Driver for Uml {
         made.ok()
     }
 
-    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn forget(&self, linode: LinodeId) -> Result<()> {
         let folder = self.folder(linode);
         absent_is_fine(fs::remove_dir_all(folder.dir())).map_err(|error| at(folder.dir(), &error))
     }
@@ -474,13 +464,12 @@ impl Driver for Uml {
         BTreeMap::new()
     }
 
-    fn set_share(&self, _linode: LinodeId, _share: Share) -> Result<(), DriverError> {
+    fn set_share(&self, _linode: LinodeId, _share: Share) -> Result<()> {
         Ok(())
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::agent::driver::files::boot_id;

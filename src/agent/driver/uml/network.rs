@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::agent::driver::DriverError;
 use crate::agent::driver::files::at;
 use crate::agent::driver::net::guard::{Guard, Kept};
 use crate::agent::driver::net::{stop_learning, sys, tool};
+use crate::agent::driver::{DriverError, Result};
 use crate::wire::GuestSpec;
 
 /// What the host's end of a port is called: the highest there is. A bridge without an address of its own takes the lowest
@@ -14,12 +14,7 @@ const HOST_END: &str = "fe:ff:ff:ff:ff:ff";
 
 /// Makes the tap, in the bridge and up, whatever of that was so before, with the guest's rules in place before anything can
 /// come out of it, and tells the bridge that the guest's card is behind it.
-pub(super) fn ensure_tap(
-    guard: &Guard,
-    kept: &Kept,
-    bridge: &str,
-    spec: &GuestSpec,
-) -> Result<(), DriverError> {
+pub(super) fn ensure_tap(guard: &Guard, kept: &Kept, bridge: &str, spec: &GuestSpec) -> Result<()> {
     let tap = kept.port.as_str();
     if let Some(folder) = kept.file.parent() {
         fs::create_dir_all(folder).map_err(|error| at(folder, &error))?;
@@ -41,7 +36,7 @@ pub(super) fn ensure_tap(
 }
 
 /// Takes the tap away if it is there, and then the rules.
-pub(super) fn remove_tap(guard: &Guard, kept: &Kept) -> Result<(), DriverError> {
+pub(super) fn remove_tap(guard: &Guard, kept: &Kept) -> Result<()> {
     let tap = kept.port.as_str();
     if sys(tap).exists() {
         tool("ip", &["link", "delete", "dev", tap])?;
@@ -55,7 +50,6 @@ pub(super) fn remove_tap(guard: &Guard, kept: &Kept) -> Result<(), DriverError> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::agent::driver::net::learns;

@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::mconsole::Listener;
 use super::processes::{Marks, Table};
 use crate::agent::driver::files::{host, writer_of};
-use crate::agent::driver::{DriverError, Stopped};
+use crate::agent::driver::{DriverError, Result, Stopped};
 use crate::agent::process::ProcessRef;
 
 /// A guest that listens answers its management console at once; a guest that does not must not hold up its own end.
@@ -33,7 +33,7 @@ pub(super) struct Stop<'a> {
 
 impl Stop<'_> {
     /// Idempotent; an error unless the guest is confirmed absent.
-    pub(super) fn run(&self, limit: Duration) -> Result<Stopped, DriverError> {
+    pub(super) fn run(&self, limit: Duration) -> Result<Stopped> {
         let found = self.find()?;
         let Some(main) = found.main else {
             let stopped = if found.all.is_empty() {
@@ -62,7 +62,7 @@ impl Stop<'_> {
     }
 
     /// Gives what is left of the guest `patience` to end by itself, then ends it, and confirms that nothing is there.
-    fn clear(&self, patience: Duration) -> Result<(), DriverError> {
+    fn clear(&self, patience: Duration) -> Result<()> {
         let begun = Instant::now();
         loop {
             let left = self.find()?.all;
@@ -92,7 +92,7 @@ impl Stop<'_> {
         }
     }
 
-    fn find(&self) -> Result<super::processes::Guest, DriverError> {
+    fn find(&self) -> Result<super::processes::Guest> {
         let table = Table::read().map_err(host)?;
         Ok(table.guest(&self.marks))
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::agent::absent::if_there;
 use crate::agent::driver::files::{identity, pids};
 use crate::agent::driver::net::sys;
 
@@ -58,13 +59,8 @@ impl Device {
 
 /// The disks and ports of all domains.
 pub(super) fn devices() -> io::Result<Vec<Device>> {
-    let entries = match fs::read_dir(DEVICES) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in if_there(fs::read_dir(DEVICES))?.into_iter().flatten() {
         let name = entry?.file_name();
         found.extend(name.to_str().and_then(Device::parse).filter(Device::holds));
     }
@@ -225,7 +221,6 @@ fn loops() -> io::Result<Vec<Loop>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -15,7 +15,7 @@ use super::{backend, domain_file, names, share, xl};
 use crate::agent::driver::console::Console;
 use crate::agent::driver::files::{at, boot_id, host, plain, replace, writer_of};
 use crate::agent::driver::net::guard::{Guard, Kept};
-use crate::agent::driver::{DriverError, Guest, net, trials};
+use crate::agent::driver::{DriverError, Guest, Result, net, trials};
 use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
 use crate::wire::{BootSpec, GuestSpec};
@@ -39,13 +39,13 @@ impl Xen {
     ///
     /// # Errors
     /// If the configuration is wrong, or the folder cannot be made.
-    pub fn new(config: XenConfig, state: PathBuf) -> Result<Self, DriverError> {
+    pub fn new(config: XenConfig, state: PathBuf) -> Result<Self> {
         config.check().map_err(DriverError::Host)?;
         Self::open(config, state)
     }
 
     /// The driver of trials: by a prefix that no agent can be given, so that none of its domains is taken for a Linode's.
-    pub fn of_trials(&self) -> Result<Self, DriverError> {
+    pub fn of_trials(&self) -> Result<Self> {
         let config = XenConfig {
             prefix: format!("{}.trial", self.config.prefix),
             ..self.config.clone()
@@ -56,7 +56,7 @@ impl Xen {
         })
     }
 
-    fn open(config: XenConfig, state: PathBuf) -> Result<Self, DriverError> {
+    fn open(config: XenConfig, state: PathBuf) -> Result<Self> {
         if plain(&state).is_none() || !state.is_absolute() {
             return Err(DriverError::Host(format!(
                 "the driver's folder {} is not an absolute path of plain characters",
@@ -82,7 +82,7 @@ impl Xen {
         self.state.join("hotplug")
     }
 
-    pub fn search(&self, linode: LinodeId) -> Result<Search, DriverError> {
+    pub fn search(&self, linode: LinodeId) -> Result<Search> {
         let prefix = &self.config.prefix;
         let folder = Folder::new(&self.state, prefix, linode);
         if self.trial {
@@ -99,7 +99,7 @@ impl Xen {
         }
     }
 
-    pub fn kernel(&self, id: &str) -> Result<&KernelConfig, DriverError> {
+    pub fn kernel(&self, id: &str) -> Result<&KernelConfig> {
         let known = self.config.kernels.iter().find(|kernel| kernel.id == id);
         let kernel = known.ok_or_else(|| DriverError::Refused {
             public: format!("The config profile's kernel {id} is not on this host."),
@@ -119,7 +119,7 @@ impl Xen {
         backend::domain_of(&net::port(&self.config.prefix, linode).ok()?)
     }
 
-    pub fn check(&self, spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+    pub fn check(&self, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         domain_file::check(spec, boot)?;
         net::addresses(spec)?;
         self.kernel(&boot.kernel)?;
@@ -133,7 +133,7 @@ impl Xen {
     }
 
     /// Nothing of an earlier run may be left when a guest starts, and nobody else may hold its disks.
-    pub fn check_clear(search: &mut Search, disks: &[PathBuf]) -> Result<(), DriverError> {
+    pub fn check_clear(search: &mut Search, disks: &[PathBuf]) -> Result<()> {
         let found = search.find()?;
         let there = found.domains.first().map(|it| format!("domain {}", it.id));
         let keeper = found
@@ -175,7 +175,7 @@ impl Xen {
         }
     }
 
-    pub fn filter(&self, search: &Search, spec: &GuestSpec) -> Result<(), DriverError> {
+    pub fn filter(&self, search: &Search, spec: &GuestSpec) -> Result<()> {
         if self.config.anti_spoofing {
             return self.guard.install(&Self::kept(search), spec);
         }
@@ -188,7 +188,7 @@ impl Xen {
         search: &mut Search,
         guest: &Guest<'_>,
         disks: Vec<PathBuf>,
-    ) -> Result<(), DriverError> {
+    ) -> Result<()> {
         let kernel = self.kernel(&guest.boot.kernel)?;
         let folder = &search.folder;
         let inside = |error| at(folder.dir(), &error);
@@ -239,7 +239,7 @@ impl Xen {
     }
 
     /// The Linodes that were started here at any time.
-    pub fn known(&self) -> Result<Vec<LinodeId>, DriverError> {
+    pub fn known(&self) -> Result<Vec<LinodeId>> {
         let entries = fs::read_dir(&self.state).map_err(host)?.flatten();
         let named = entries.filter_map(|entry| {
             let name = entry.file_name();

@@ -8,9 +8,9 @@ use super::{keeper, xl};
 use crate::agent::driver::files::setting;
 use crate::agent::driver::net;
 
-type Found = Result<String, String>;
+type Verdict = Result<String, String>;
 
-pub(super) fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &XenConfig) -> Vec<(&'static str, Verdict)> {
     let info = xl::info().map_err(|error| error.to_string());
     vec![
         ("toolstack", toolstack(info.as_ref())),
@@ -28,7 +28,7 @@ pub(super) fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
     ]
 }
 
-fn toolstack(info: Result<&xl::Info, &String>) -> Found {
+fn toolstack(info: Result<&xl::Info, &String>) -> Verdict {
     let info = info.map_err(Clone::clone)?;
     if info.scheduler != "credit2" {
         return Err(format!(
@@ -43,7 +43,7 @@ fn toolstack(info: Result<&xl::Info, &String>) -> Found {
 }
 
 /// The control domain's memory must not be what guests are given: it would shrink under the agent.
-fn ballooning(info: Result<&xl::Info, &String>) -> Found {
+fn ballooning(info: Result<&xl::Info, &String>) -> Verdict {
     let info = info.map_err(Clone::clone)?;
     let fixed = info
         .commandline
@@ -63,7 +63,7 @@ const DEFAULT_WEIGHT: i64 = 256;
 
 /// The control domain moves every guest's disk and network blocks, and runs the agent: with a guest's share of a full host, all
 /// wait for it.
-fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Found {
+fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Verdict {
     let weights = weights.as_ref().map_err(Clone::clone)?;
     let own = weights.iter().find(|(domain, _)| *domain == 0);
     match own.map(|(_, weight)| *weight) {
@@ -75,7 +75,7 @@ fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Found {
     }
 }
 
-fn consoles(config: &XenConfig) -> Found {
+fn consoles(config: &XenConfig) -> Verdict {
     keeper::consoles_are_logged().map_err(|error| error.to_string())??;
     let dir = &config.console_dir;
     if !dir.is_dir() {
@@ -104,11 +104,11 @@ fn bounded(systemd: bool, timer: bool) -> Result<(), String> {
 /// no such switches.)
 const GUARDS: [&str; 3] = ["quota-activate", "perms-activate", "perms-watch-activate"];
 
-fn xenstore() -> Found {
+fn xenstore() -> Verdict {
     judge_xenstore(&fs::read_to_string("/etc/xen/oxenstored.conf").unwrap_or_default())
 }
 
-fn judge_xenstore(oxenstored: &str) -> Found {
+fn judge_xenstore(oxenstored: &str) -> Verdict {
     let off = |key: &&str| setting(oxenstored, key).is_some_and(|value| value != "true");
     match GUARDS.into_iter().find(|key| off(key)) {
         Some(key) => Err(format!(
@@ -118,7 +118,7 @@ fn judge_xenstore(oxenstored: &str) -> Found {
     }
 }
 
-fn kernels(config: &XenConfig) -> Found {
+fn kernels(config: &XenConfig) -> Verdict {
     let missing: Vec<String> = config
         .kernels
         .iter()
@@ -143,7 +143,7 @@ fn kernels(config: &XenConfig) -> Found {
 
 /// A guest saved at the host's shutdown and restored at its boot would run without the portal's word, with the memory of
 /// then on the disks of now.
-fn xendomains() -> Found {
+fn xendomains() -> Verdict {
     let defaults = Path::new("/etc/default/xendomains");
     let enabled = ["S", "2", "3", "4", "5"].iter().any(|level| {
         let dir = fs::read_dir(format!("/etc/rc{level}.d"));
@@ -157,7 +157,7 @@ fn xendomains() -> Found {
     judge_xendomains(enabled, &text)
 }
 
-fn judge_xendomains(enabled: bool, defaults: &str) -> Found {
+fn judge_xendomains(enabled: bool, defaults: &str) -> Verdict {
     let saves = setting(defaults, "XENDOMAINS_SAVE").is_some_and(|dir| !dir.is_empty());
     let restores = setting(defaults, "XENDOMAINS_RESTORE").is_none_or(|value| value == "true");
     if enabled && saves && restores {
@@ -172,7 +172,6 @@ fn judge_xendomains(enabled: bool, defaults: &str) -> Found {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

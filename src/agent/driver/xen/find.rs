@@ -3,9 +3,9 @@
 use super::folder::{Folder, Record};
 use super::xl::{self, Domain, Domains, Odd};
 use super::{backend, keeper, names};
-use crate::agent::driver::DriverError;
 use crate::agent::driver::files::host;
 use crate::agent::driver::net;
+use crate::agent::driver::{DriverError, Result};
 use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 
@@ -22,12 +22,12 @@ pub struct Search {
 
 /// What can run, or make something that runs.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct Remains {
     pub domains: Vec<Domain>,
     pub keepers: Vec<ProcessRef>,
 }
 
-impl Found {
+impl Remains {
     pub fn is_empty(&self) -> bool {
         self.domains.is_empty() && self.keepers.is_empty()
     }
@@ -47,7 +47,7 @@ impl Found {
 }
 
 impl Search {
-    pub fn new(prefix: &str, linode: LinodeId, folder: Folder) -> Result<Self, DriverError> {
+    pub fn new(prefix: &str, linode: LinodeId, folder: Folder) -> Result<Self> {
         let record = folder.record().map_err(host)?;
         Ok(Self {
             linode,
@@ -60,11 +60,7 @@ impl Search {
     }
 
     /// Of a guest without a network: what stands for its port is longer than any interface's name, so that there is none.
-    pub fn without_port(
-        prefix: &str,
-        linode: LinodeId,
-        folder: Folder,
-    ) -> Result<Self, DriverError> {
+    pub fn without_port(prefix: &str, linode: LinodeId, folder: Folder) -> Result<Self> {
         let record = folder.record().map_err(host)?;
         let name = names::domain(prefix, linode);
         Ok(Self {
@@ -78,18 +74,18 @@ impl Search {
     }
 
     /// The `xl` first: it may make a domain between the two looks, but a domain never makes an `xl`.
-    pub fn keepers(&self) -> Result<Vec<ProcessRef>, DriverError> {
+    pub fn keepers(&self) -> Result<Vec<ProcessRef>> {
         let found = keeper::among(&[self.folder.domain_file()]).map_err(host)?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    pub fn find(&mut self) -> Result<Found, DriverError> {
+    pub fn find(&mut self) -> Result<Remains> {
         let keepers = self.keepers()?;
         self.found(keepers, &xl::domains()?)
     }
 
     /// What is this guest's of all domains there were, listed after its `xl` was looked for.
-    pub fn found(&mut self, keepers: Vec<ProcessRef>, all: &Domains) -> Result<Found, DriverError> {
+    pub fn found(&mut self, keepers: Vec<ProcessRef>, all: &Domains) -> Result<Remains> {
         if let Some(odd) = all.odd.iter().find(|odd| self.is_ours_too(odd)) {
             return Err(DriverError::Host(format!(
                 "xl said what is not understood of this guest: {:?}",
@@ -98,7 +94,7 @@ impl Search {
         }
         self.drop_strangers(all)?;
         let ours = all.known.iter().filter(|domain| self.is_ours(domain));
-        Ok(Found {
+        Ok(Remains {
             domains: ours.cloned().collect(),
             keepers,
         })
@@ -113,7 +109,7 @@ impl Search {
     }
 
     /// Numbers come round again: one that is another guest's now says nothing of this one's devices any more.
-    fn drop_strangers(&mut self, all: &Domains) -> Result<(), DriverError> {
+    fn drop_strangers(&mut self, all: &Domains) -> Result<()> {
         let strangers = all.known.iter().filter(|domain| !self.is_ours(domain));
         let strangers: Vec<u32> = strangers.map(|domain| domain.id).collect();
         let is_one = |id: &u32| strangers.contains(id);
@@ -126,7 +122,7 @@ impl Search {
 
     /// Remembers a domain of the guest, so that its devices are looked for when it is gone. One that makes new ones all the
     /// time loses its leave to.
-    pub fn note(&mut self, domain: u32) -> Result<(), DriverError> {
+    pub fn note(&mut self, domain: u32) -> Result<()> {
         let Some(record) = &self.record else {
             return Ok(());
         };
@@ -142,7 +138,7 @@ impl Search {
     }
 
     /// In the record that is looked at here, and in the kept one if that is still of the same start.
-    fn change(&mut self, change: impl Fn(&mut Record)) -> Result<(), DriverError> {
+    fn change(&mut self, change: impl Fn(&mut Record)) -> Result<()> {
         if let Some(record) = &mut self.record {
             change(record);
             self.folder.change(&record.uuid, &change).map_err(host)?;
@@ -151,7 +147,7 @@ impl Search {
     }
 
     /// What is left of the guest where no domain of it is, in words; nothing if it is absent.
-    pub fn left(&self) -> Result<Vec<String>, DriverError> {
+    pub fn left(&self) -> Result<Vec<String>> {
         let mut left = Vec::new();
         if net::sys(&self.port).exists() {
             left.push(format!("port {}", self.port));
@@ -178,7 +174,6 @@ impl Search {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 pub(super) mod tests {
     use std::path::Path;
 

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::names;
-use crate::agent::driver::files::{absent_is_fine, boot_id, replace};
-use crate::agent::ledger::file;
+use crate::agent::absent::if_there;
+use crate::agent::driver::files::{self, absent_is_fine, boot_id};
 use crate::domain::ids::LinodeId;
 
 /// A guest that reboots has a new domain each time; older ones than so many are long gone.
@@ -110,28 +110,17 @@ impl Folder {
         absent_is_fine(fs::remove_file(self.kernel()))
     }
 
-    /// The record of the last start, if it was in this boot of the host. One that is torn is of an earlier boot: in this
-    /// one it is replaced as a whole.
+    /// The record of the last start, if it was in this boot of the host.
     pub fn record(&self) -> io::Result<Option<Record>> {
-        let text = match fs::read(self.run()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let record: Record = match file::decode_or_plain(&text) {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::warn!(dir = %self.dir.display(), %error, "a record of a guest's start that is torn or damaged is void");
-                return Ok(None);
-            }
+        let Some(record) = files::record::<Record>(&self.dir)? else {
+            return Ok(None);
         };
         Ok((record.boot_id == boot_id()?).then_some(record))
     }
 
-    /// Not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
         let _alone = self.alone()?;
-        replace(&self.run(), &file::encode(record)?)
+        files::write_record(&self.dir, record)
     }
 
     /// Changes the record if it is still that of the start `uuid`: whoever looked earlier knows nothing of a newer one.
@@ -141,33 +130,26 @@ impl Folder {
             return Ok(());
         };
         change(&mut record);
-        replace(&self.run(), &file::encode(&record)?)
+        files::write_record(&self.dir, &record)
     }
 
     pub fn forget(&self) -> io::Result<()> {
         let _alone = self.alone()?;
-        absent_is_fine(fs::remove_file(self.run()))
-    }
-
-    fn run(&self) -> PathBuf {
-        self.dir.join("run.json")
+        files::forget_record(&self.dir)
     }
 
     /// The right to change the record: other threads look at guests, and other programs (`status`).
     fn alone(&self) -> io::Result<Option<File>> {
         let mut options = File::options();
         options.create(true).truncate(false).write(true);
-        match options.open(self.dir.join("run.lock")) {
-            Ok(lock) => lock.lock().map(|()| Some(lock)),
-            // Without a folder there is no record either.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        // Without a folder there is no record either.
+        let lock = if_there(options.open(self.dir.join("run.lock")))?;
+        lock.as_ref().map_or(Ok(()), File::lock)?;
+        Ok(lock)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

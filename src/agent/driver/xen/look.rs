@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::domains::Xen;
-use super::find::{Found, Search};
+use super::find::{Remains, Search};
 use super::{backend, keeper, names, xl};
 use crate::agent::driver::files::host;
-use crate::agent::driver::{DriverError, GuestState};
+use crate::agent::driver::{DriverError, GuestState, Result};
 use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 
-type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
-type Domains<'a> = &'a mut dyn FnMut() -> Result<xl::Domains, DriverError>;
+type States = BTreeMap<LinodeId, Result<GuestState>>;
+type Domains<'a> = &'a mut dyn FnMut() -> Result<xl::Domains>;
 
-pub(super) fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> {
+pub(super) fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState> {
     let mut search = driver.search(linode)?;
     let keepers = search.keepers()?;
     judge(driver, &mut search, keepers, &mut xl::domains)
@@ -51,9 +51,7 @@ pub(super) fn states(driver: &Xen, linodes: &[LinodeId]) -> States {
 }
 
 /// Asks the first time only; also what went wrong is the same for all.
-fn once<T: Clone>(
-    ask: impl Fn() -> Result<T, DriverError>,
-) -> impl FnMut() -> Result<T, DriverError> {
+fn once<T: Clone>(ask: impl Fn() -> Result<T>) -> impl FnMut() -> Result<T> {
     let mut answer: Option<Result<T, String>> = None;
     move || {
         let answer = answer.get_or_insert_with(|| ask().map_err(|error| error.to_string()));
@@ -66,7 +64,7 @@ fn judge(
     search: &mut Search,
     keepers: Vec<ProcessRef>,
     domains: Domains<'_>,
-) -> Result<GuestState, DriverError> {
+) -> Result<GuestState> {
     let first = keepers.first().map(ProcessRef::since);
     let running = |search: &Search, what: &str| {
         let record = search.record.as_ref();
@@ -106,7 +104,7 @@ fn judge(
 
 /// Ends the state in which a guest ended, and the `xl` that would have cleaned up after it was killed: its domain runs
 /// nothing any more, but stays, and would be taken for a guest that runs.
-fn bury(search: &mut Search, found: Found) -> Result<Found, DriverError> {
+fn bury(search: &mut Search, found: Remains) -> Result<Remains> {
     if !found.forsaken() {
         return Ok(found);
     }
@@ -119,7 +117,7 @@ fn bury(search: &mut Search, found: Found) -> Result<Found, DriverError> {
 }
 
 /// Every guest that runs or may in a moment, by its domain or the `xl` that would make one.
-pub(super) fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
+pub(super) fn guests(driver: &Xen) -> Result<Vec<LinodeId>> {
     let prefix = &driver.config.prefix;
     let known = driver.known()?;
     let mut files = Vec::new();
@@ -163,7 +161,6 @@ pub(super) fn restless(driver: &Xen, known: &[LinodeId]) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::Cell;
 

@@ -8,8 +8,8 @@ use super::domains::Xen;
 use super::find::Search;
 use super::keeper;
 use super::xl::{self, Domain};
-use crate::agent::driver::DriverError;
 use crate::agent::driver::files::host;
+use crate::agent::driver::{DriverError, Result};
 use crate::domain::ids::LinodeId;
 use crate::wire::BootSpec;
 
@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(250);
 impl Xen {
     /// Memory that a guest could have now: what Xen has free, and what an earlier run of the same guest still has. The
     /// control domain is never made smaller for it.
-    fn memory_free_mb(&self, search: &Search) -> Result<i64, DriverError> {
+    fn memory_free_mb(&self, search: &Search) -> Result<i64> {
         // Before the domains, as in `Search::keepers`: a guest whose `xl` makes its domain anew is in one of the two.
         let others = self.kept_by(|linode| linode != search.linode)?;
         let domains = xl::domains()?.known;
@@ -46,7 +46,7 @@ impl Xen {
     }
 
     /// The guests that have an `xl`, which has or will in a moment have a domain for them.
-    fn kept_by(&self, which: impl Fn(LinodeId) -> bool) -> Result<Vec<Search>, DriverError> {
+    fn kept_by(&self, which: impl Fn(LinodeId) -> bool) -> Result<Vec<Search>> {
         let known = self.known()?.into_iter().filter(|linode| which(*linode));
         let searches: Vec<Search> = known
             .map(|linode| self.search(linode))
@@ -60,7 +60,7 @@ impl Xen {
             .collect())
     }
 
-    pub fn check_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
+    pub fn check_memory(&self, search: &Search, boot: &BootSpec) -> Result<()> {
         let free = self.memory_free_mb(search)?;
         if boot.ram_mb <= free {
             return Ok(());
@@ -75,7 +75,7 @@ impl Xen {
     }
 
     /// After a stop the memory of the earlier run may not be wiped yet.
-    pub fn wait_for_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
+    pub fn wait_for_memory(&self, search: &Search, boot: &BootSpec) -> Result<()> {
         let deadline = Instant::now() + WIPED;
         loop {
             match self.check_memory(search, boot) {
@@ -126,7 +126,7 @@ fn promised(kept: &[Search], domains: &[Domain]) -> i64 {
     kept.iter().map(lacks).sum()
 }
 
-fn guests_memory_mb() -> Result<i64, DriverError> {
+fn guests_memory_mb() -> Result<i64> {
     let domains = xl::domains()?;
     let guests = domains.known.iter().filter(|domain| domain.id != 0);
     Ok(guests.map(|domain| domain.memory_mb).sum())
@@ -135,9 +135,9 @@ fn guests_memory_mb() -> Result<i64, DriverError> {
 /// Free and used memory together, of one moment: a guest that starts or ends between the two looks would count twice or not
 /// at all, so what is free must be the same before and after.
 fn settled(
-    mut free: impl FnMut() -> Result<i64, DriverError>,
-    mut used: impl FnMut() -> Result<i64, DriverError>,
-) -> Result<i64, DriverError> {
+    mut free: impl FnMut() -> Result<i64>,
+    mut used: impl FnMut() -> Result<i64>,
+) -> Result<i64> {
     let mut before = free()?;
     let mut total = before;
     for _ in 0..READINGS {
@@ -153,7 +153,6 @@ fn settled(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::RefCell;
 

@@ -38,7 +38,7 @@ pub use domains::Xen;
 
 use super::files::{absent_is_fine, host};
 use super::net;
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Result, Stopped, Trials};
 use crate::domain::ids::LinodeId;
 use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Share};
@@ -68,12 +68,7 @@ impl Driver for Xen {
         self.memory_total()
     }
 
-    fn preflight(
-        &self,
-        linode: LinodeId,
-        spec: &GuestSpec,
-        boot: &BootSpec,
-    ) -> Result<(), DriverError> {
+    fn preflight(&self, linode: LinodeId, spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
         let search = self.search(linode)?;
         self.check(spec, boot)?;
         if self.config.anti_spoofing && !self.trial {
@@ -87,7 +82,7 @@ impl Driver for Xen {
         kernel.is_ok_and(|kernel| kernel.initramfs.is_some())
     }
 
-    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+    fn start(&self, guest: &Guest<'_>) -> Result<()> {
         let mut search = self.search(guest.linode)?;
         self.check(guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
@@ -99,28 +94,28 @@ impl Driver for Xen {
         })
     }
 
-    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped> {
         stop::stop(&mut self.search(linode)?, limit)
     }
 
-    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+    fn state(&self, linode: LinodeId) -> Result<GuestState> {
         look::state(self, linode)
     }
 
-    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState>> {
         look::states(self, linodes)
     }
 
-    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+    fn guests(&self) -> Result<Vec<LinodeId>> {
         look::guests(self)
     }
 
-    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<()> {
         net::announce(&self.config.bridge, spec)
     }
 
     /// The port goes with its domain; what is left is the guest's filter.
-    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn withdraw(&self, linode: LinodeId) -> Result<()> {
         let search = self.search(linode)?;
         if net::sys(&search.port).exists() {
             return Err(DriverError::Host(format!(
@@ -164,7 +159,7 @@ impl Driver for Xen {
         samples::shares(self, linodes)
     }
 
-    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<()> {
         domain_file::check_weight(share.cpu_weight)?;
         let id = samples::domain(self, linode).ok_or_else(|| {
             DriverError::Host(format!(
@@ -185,7 +180,7 @@ impl Driver for Xen {
         made.ok().map(Trials::of)
     }
 
-    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+    fn forget(&self, linode: LinodeId) -> Result<()> {
         let search = self.search(linode)?;
         let gone = |done: io::Result<()>| absent_is_fine(done).map_err(host);
         gone(fs::remove_file(self.console(linode).now))?;

@@ -1,6 +1,6 @@
 //! By what names a Linode's guest is known to Xen. They come from the Linode's number, never from its label.
 
-use crate::agent::driver::DriverError;
+use crate::agent::driver::{DriverError, Result};
 use crate::domain::ids::LinodeId;
 
 /// A Linode's number takes six bytes of its domain's UUID.
@@ -19,7 +19,7 @@ pub(super) fn linode_of(prefix: &str, name: &str) -> Option<LinodeId> {
 
 /// A UUID for one start of a Linode: four bytes for the agent's prefix, six for the Linode, six of chance. Xen keeps it
 /// while the guest reboots, and shows it still when a domain that is being destroyed has lost its name.
-pub(super) fn uuid(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn uuid(prefix: &str, linode: LinodeId) -> Result<String> {
     let mut chance = [0; 6];
     getrandom::fill(&mut chance).map_err(|error| DriverError::Host(error.to_string()))?;
     let number = hex(&chance);
@@ -27,7 +27,7 @@ pub(super) fn uuid(prefix: &str, linode: LinodeId) -> Result<String, DriverError
 }
 
 /// What the UUIDs of all of a Linode's starts begin with.
-pub(super) fn lead(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn lead(prefix: &str, linode: LinodeId) -> Result<String> {
     if !(1..=LARGEST).contains(&linode.0) {
         return Err(DriverError::Host(format!(
             "Linode {linode}: no domain can be numbered so"
@@ -54,7 +54,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{backend, xl};
-use crate::agent::driver::DriverError;
+use crate::agent::driver::{DriverError, Result};
 use crate::command::Tool;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -84,7 +84,7 @@ fn one(levels: impl Iterator<Item = u8>) -> u8 {
     }
 }
 
-pub(super) fn set_io_priority(domain: u32, level: u8) -> Result<(), DriverError> {
+pub(super) fn set_io_priority(domain: u32, level: u8) -> Result<()> {
     if level > 7 {
         return Err(DriverError::Host(format!(
             "no thread can have the level {level}"
@@ -112,7 +112,7 @@ pub(super) fn weight(domain: u32, weights: &[(u32, i64)]) -> Option<i64> {
         .map(|(_, weight)| *weight)
 }
 
-pub(super) fn set_weight(domain: u32, due: i64) -> Result<(), DriverError> {
+pub(super) fn set_weight(domain: u32, due: i64) -> Result<()> {
     if weight(domain, &xl::weights()?) == Some(due) {
         return Ok(());
     }

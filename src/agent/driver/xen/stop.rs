@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::find::{Found, Search};
+use super::find::{Remains, Search};
 use super::xl;
 use crate::agent::driver::files::{host, writer_of};
-use crate::agent::driver::{DriverError, Stopped};
+use crate::agent::driver::{DriverError, Result, Stopped};
 use crate::command::Tool;
 
 /// A request that came before the guest listened stays in its node; one it lost is repeated.
@@ -26,7 +26,7 @@ const BY_ITSELF: Duration = Duration::from_secs(5);
 const TOOL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Idempotent; an error unless the guest is confirmed absent.
-pub(super) fn stop(search: &mut Search, limit: Duration) -> Result<Stopped, DriverError> {
+pub(super) fn stop(search: &mut Search, limit: Duration) -> Result<Stopped> {
     search.folder.forbid().map_err(host)?;
     let found = search.find()?;
     note(search, &found)?;
@@ -49,7 +49,7 @@ pub(super) fn stop(search: &mut Search, limit: Duration) -> Result<Stopped, Driv
     })
 }
 
-fn note(search: &mut Search, found: &Found) -> Result<(), DriverError> {
+fn note(search: &mut Search, found: &Remains) -> Result<()> {
     for domain in &found.domains {
         search.note(domain.id)?;
     }
@@ -57,7 +57,7 @@ fn note(search: &mut Search, found: &Found) -> Result<(), DriverError> {
 }
 
 /// Asks for a clean shutdown and waits for it; true if the guest ended by itself in time.
-fn ask(search: &mut Search, limit: Duration) -> Result<bool, DriverError> {
+fn ask(search: &mut Search, limit: Duration) -> Result<bool> {
     let deadline = Instant::now() + limit;
     let mut asked: Option<(u32, Instant)> = None;
     let mut crashed = false;
@@ -82,7 +82,7 @@ fn ask(search: &mut Search, limit: Duration) -> Result<bool, DriverError> {
 }
 
 /// Ends whatever there is, the makers of new domains first.
-fn end(search: &mut Search) -> Result<(), DriverError> {
+fn end(search: &mut Search) -> Result<()> {
     let begun = Instant::now();
     loop {
         let found = search.find()?;
@@ -111,7 +111,7 @@ fn end(search: &mut Search) -> Result<(), DriverError> {
 }
 
 /// No domain is there. Waits for its devices to go, helps where nobody else does, and confirms that nothing is left.
-fn confirm(search: &mut Search) -> Result<(), DriverError> {
+fn confirm(search: &mut Search) -> Result<()> {
     let begun = Instant::now();
     loop {
         let mut left = search.left()?;

@@ -72,7 +72,6 @@ fn pushed_off(seen: &[Vcpu], it: &Vcpu) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::agent::driver::xen::xl::parse_vcpus;

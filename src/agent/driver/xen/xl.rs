@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::agent::driver::DriverError;
+use crate::agent::driver::{DriverError, Result};
 use crate::command::Tool;
 
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
@@ -77,14 +77,14 @@ pub(super) struct Info {
     pub free_memory_mb: i64,
 }
 
-fn xl(args: &[&str], limit: Duration) -> Result<String, DriverError> {
+fn xl(args: &[&str], limit: Duration) -> Result<String> {
     let said = Tool::new("xl").args(args).limit(limit).run();
     said.map(|said| said.text())
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
 /// A call that only looks, and so may be repeated: one that was killed or came at a bad moment says nothing of the guests.
-fn look<T>(args: &[&str], parse: fn(&str) -> Result<T, String>) -> Result<T, DriverError> {
+fn look<T>(args: &[&str], parse: fn(&str) -> Result<T, String>) -> Result<T> {
     let attempt = || {
         let text = xl(args, LOOK_LIMIT)?;
         parse(&text).map_err(|why| odd(&format!("xl {}", args.join(" ")), why))
@@ -103,21 +103,21 @@ fn odd(what: &str, why: String) -> DriverError {
 }
 
 /// Every domain that the hypervisor knows, the control domain first.
-pub(super) fn domains() -> Result<Domains, DriverError> {
+pub(super) fn domains() -> Result<Domains> {
     look(&["list", "-v"], parse_domains)
 }
 
-pub(super) fn info() -> Result<Info, DriverError> {
+pub(super) fn info() -> Result<Info> {
     look(&["info"], parse_info)
 }
 
 /// The weight of every domain under credit2.
-pub(super) fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
+pub(super) fn weights() -> Result<Vec<(u32, i64)>> {
     look(&["sched-credit2"], parse_weights)
 }
 
 /// What every virtual CPU is doing at this moment.
-pub(super) fn vcpus() -> Result<Vec<Vcpu>, DriverError> {
+pub(super) fn vcpus() -> Result<Vec<Vcpu>> {
     let text = xl(&["vcpu-list"], LOOK_LIMIT)?;
     parse_vcpus(&text).map_err(|why| odd("xl vcpu-list", why))
 }
@@ -155,25 +155,25 @@ pub enum VcpuState {
     Idle,
 }
 
-pub(super) fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
+pub(super) fn set_weight(domain: u32, weight: i64) -> Result<()> {
     let (domain, weight) = (domain.to_string(), weight.to_string());
     let args = ["sched-credit2", "-d", &domain, "-w", &weight];
     xl(&args, LOOK_LIMIT).map(drop)
 }
 
 /// Makes the domain; `xl` leaves a process of itself behind that makes it anew if the guest reboots.
-pub(super) fn create(file: &Path, limit: Duration) -> Result<(), DriverError> {
+pub(super) fn create(file: &Path, limit: Duration) -> Result<()> {
     let said = Tool::new("xl").arg("create").arg(file).limit(limit).run();
     said.map(drop)
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
 /// Asks the guest to end, by its `control/shutdown` node; returns at once.
-pub(super) fn shutdown(domain: u32) -> Result<(), DriverError> {
+pub(super) fn shutdown(domain: u32) -> Result<()> {
     xl(&["shutdown", &domain.to_string()], LOOK_LIMIT).map(drop)
 }
 
-pub(super) fn destroy(domain: u32) -> Result<(), DriverError> {
+pub(super) fn destroy(domain: u32) -> Result<()> {
     xl(&["destroy", &domain.to_string()], DESTROY_LIMIT).map(drop)
 }
 
@@ -351,12 +351,6 @@ fn is_vcpu_state(field: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
 mod tests {
     use super::*;
 

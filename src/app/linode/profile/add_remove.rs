@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{ProfileEdit, as_agreed, check, not_moving, same_name};
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::shared::own_linode;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::migration::MigrationState;
@@ -30,7 +30,7 @@ impl App {
         linode: LinodeId,
         edit: &ProfileEdit,
         disks: &BTreeMap<char, DiskId>,
-    ) -> Result<ConfigId, AppError> {
+    ) -> Result<ConfigId> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             // Of two at once the second sees what the first left.
@@ -75,12 +75,7 @@ impl App {
     }
 
     /// Deletes a config profile: not the last one, not the one the Linode boots, not while a move is asked for.
-    pub fn delete_profile(
-        &self,
-        actor: &Actor,
-        linode: LinodeId,
-        id: ConfigId,
-    ) -> Result<(), AppError> {
+    pub fn delete_profile(&self, actor: &Actor, linode: LinodeId, id: ConfigId) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             // Of two at once the second sees what the first left.
@@ -142,11 +137,7 @@ fn blank(devices: &str) -> ConfigProfile {
 }
 
 /// JSON: device name by the Linode's platform → disk of this Linode, each once.
-fn devices(
-    conn: &mut Db,
-    linode: &Linode,
-    disks: &BTreeMap<char, DiskId>,
-) -> Result<String, AppError> {
+fn devices(conn: &mut Db, linode: &Linode, disks: &BTreeMap<char, DiskId>) -> Result<String> {
     let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
     let known = store::linode::disk::disks_of(conn, linode.id)?;
     let mut map = BTreeMap::new();

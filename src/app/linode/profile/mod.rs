@@ -8,7 +8,7 @@ use translation::needs_acceptance;
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::linode::shared::own_linode;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::linode::{Helper, RunLevel};
@@ -48,7 +48,7 @@ impl App {
         linode: LinodeId,
         id: ConfigId,
         edit: &ProfileEdit,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
             store::linode::lock(tx.conn, linode)?;
@@ -116,7 +116,7 @@ pub(in crate::app) fn same_name() -> AppError {
 }
 
 /// What both hosts have agreed on must not change under them. Whoever starts a move now waits for what is changed here.
-pub(in crate::app) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+pub(in crate::app) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<()> {
     let moving = store::migration::locked_of_linode(conn, linode)?
         .iter()
         .any(|row| {
@@ -139,7 +139,7 @@ pub(in crate::app) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), 
 
 /// A move that was asked for without a change of a kernel's family must not come to need one. Called after the change;
 /// the error takes it back with the transaction.
-pub(in crate::app) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+pub(in crate::app) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<()> {
     for row in store::migration::of_linode(conn, linode)? {
         let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
             && row.kind != MigrationKind::Return;
@@ -158,7 +158,7 @@ pub(in crate::app) fn check(
     linode: &Linode,
     before: &ConfigProfile,
     edit: &ProfileEdit,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
     let kernels = store::catalogue::kernels(conn)?;

@@ -1,6 +1,6 @@
 //! A Linode's config profiles as they will be on another platform.
 
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::ids::ConfigId;
 use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
 use crate::domain::migration::MigrationKind;
@@ -122,7 +122,7 @@ pub fn after_way_back(
 }
 
 /// Profiles as a migration keeps them; none if it kept none yet.
-pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>, AppError> {
+pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>> {
     text.map_or(Ok(Vec::new()), |text| {
         serde_json::from_str(text)
             .map_err(|error| AppError::Fault(format!("stored profiles: {error}")))
@@ -130,7 +130,7 @@ pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>, AppError> 
 }
 
 /// Does the destination need kernels of another family than the profiles have?
-pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool> {
     let destination =
         store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;

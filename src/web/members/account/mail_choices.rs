@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::account::UserRole;
+use crate::domain::account::StaffRole;
 use crate::domain::mail::{Group, MailKind, kinds, name};
 use crate::domain::string_enum::StringEnum;
 use crate::web::extract::{Form, Signed};
@@ -30,7 +30,7 @@ fn field(group: Group) -> (&'static str, &'static str) {
 }
 
 /// The boxes, with those that are not muted ticked.
-pub fn fields(muted: &[String], role: UserRole) -> Vec<Field> {
+pub fn fields(muted: &[String], role: Option<StaffRole>) -> Vec<Field> {
     Group::ALL
         .iter()
         .map(|group| {

@@ -7,6 +7,7 @@ use super::mail_choices;
 use super::shared::{TokenForm, TokenRow};
 use crate::app::error::AppError;
 use crate::app::secrets;
+use crate::domain::account::role_words;
 use crate::domain::ids::SessionId;
 use crate::domain::time::Time;
 use crate::store;
@@ -25,10 +26,13 @@ pub struct AccountPage {
     pub page: Page,
     pub email: String,
     pub account: Option<String>,
+    /// Of the staff, with what it is for.
+    pub role: Option<String>,
     pub name: Field,
     pub timezone: Field,
     pub password: Field,
     pub new_password: Field,
+    pub second_factor: Option<When>,
     pub sessions: Vec<SessionRow>,
     pub notices: Vec<Field>,
     pub tokens: Vec<TokenRow>,
@@ -38,7 +42,7 @@ pub struct AccountPage {
 }
 
 /// What the page is made from besides what is typed.
-pub struct Facts {
+pub struct Loaded {
     /// The one that asks.
     session: SessionId,
     pub account: Option<String>,
@@ -68,13 +72,16 @@ pub struct Typed {
 }
 
 impl AccountPage {
-    pub fn new(page: Page, user: &User, typed: Typed, facts: Facts) -> Self {
+    pub fn new(page: Page, user: &User, typed: Typed, facts: Loaded) -> Self {
         let zone = page.zone();
         let problems = &page.problems;
         Self {
             email: user.email.clone(),
             account: facts.account,
-            notices: mail_choices::fields(&facts.muted, user.role),
+            role: user
+                .staff_role
+                .map(|role| format!("{role}: {}", role_words(role))),
+            notices: mail_choices::fields(&facts.muted, user.staff_role),
             tokens: facts
                 .tokens
                 .iter()
@@ -95,6 +102,7 @@ impl AccountPage {
             new_password: Field::password("new_password", "New password", "new-password")
                 .hint("12 characters or more")
                 .with(problems),
+            second_factor: user.second_factor_at.map(|at| zone.show(at)),
             sessions: facts
                 .sessions
                 .iter()
@@ -177,7 +185,7 @@ async fn present(
                 .map(|id| store::account::account(conn, id))
                 .transpose()?
                 .flatten();
-            Ok::<_, AppError>(Facts {
+            Ok::<_, AppError>(Loaded {
                 account: account.map(|account| account.name),
                 sessions: store::account::session::sessions_of(conn, id, now, idle_since)?,
                 muted: store::account::mail_choices::muted(conn, id)?,

@@ -1,24 +1,22 @@
 //! Pages for who is not signed in: the start, sign-in, and the reset of a forgotten password.
 
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
+use super::code;
+use super::enter::{NextQuery, Way, cookie, enter, home_of, set_cookies};
 use crate::app::App;
-use crate::app::account::sign_in::SignedIn;
+use crate::app::account::sign_in::{Entry, HALF_S};
 use crate::app::doors::Door;
-use crate::domain::ids::AccountId;
-use crate::web::again::{self, Kept};
-use crate::web::context::{Context, Typed, Viewer, cookie_names};
-use crate::web::csrf;
+use crate::web::again;
+use crate::web::context::{Context, cookie_names};
 use crate::web::extract::{Client, Form, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::settings::Settings;
-use crate::web::ui::{Field, Input, Link, Problems};
+use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Template)]
 #[template(path = "members/account/sign_in.html")]
@@ -30,14 +28,6 @@ pub struct LoginPage {
     pub next: Option<String>,
     /// A form that is to be sent again then: its path and what it held.
     pub again: Option<(String, String)>,
-}
-
-#[derive(Debug, Template)]
-#[template(path = "members/account/again.html")]
-pub struct AgainPage {
-    pub page: Page,
-    pub kept: Kept,
-    pub home: Link,
 }
 
 #[derive(Debug, Template)]
@@ -76,17 +66,6 @@ pub struct SignInForm {
     typed: String,
 }
 
-impl SignInForm {
-    /// What is to be sent again, if anything is.
-    fn typed(&self) -> Option<Typed> {
-        Some(Typed {
-            pairs: again::unpack(&self.typed)?,
-            whole: true,
-            files: false,
-        })
-    }
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForgotForm {
@@ -99,21 +78,6 @@ pub struct ResetForm {
     password: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NextQuery {
-    next: String,
-}
-
-/// Where someone starts: their Linodes, or the staff dashboard for staff without an account.
-fn home_of(account: Option<AccountId>) -> Link {
-    if account.is_some() {
-        Link::new("/members/", "Go to your Linodes")
-    } else {
-        Link::new("/staff/", "Go to the staff dashboard")
-    }
-}
-
 fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> LoginPage {
     let mut page = Page::new(context, Area::None, "Sign in").problems(problems);
     page.offer_sign_in = false;
@@ -121,9 +85,7 @@ fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> Logi
     LoginPage {
         email: email.value(&typed.email).with(&page.problems),
         password: password.with(&page.problems),
-        again: typed
-            .typed()
-            .map(|_| (typed.again.clone(), typed.typed.clone())),
+        again: again::unpack(&typed.typed).map(|_| (typed.again.clone(), typed.typed.clone())),
         next: page::own_path(&typed.next).map(str::to_owned),
         page,
     }
@@ -160,8 +122,8 @@ pub async fn sign_in(
     let address = client.address.to_string();
     let call =
         move |app: &App| app.sign_in(&form.0.email, &form.0.password, client.origin(&address));
-    let signed_in = match portal::submit_hashing(&portal, call).await? {
-        Ok(Some(signed_in)) => signed_in,
+    let entry = match portal::submit_hashing(&portal, call).await? {
+        Ok(Some(entry)) => entry,
         Ok(None) => {
             let problems =
                 Problems::one("email", "The e-mail address or the password is not right");
@@ -171,58 +133,20 @@ pub async fn sign_in(
             return page::refused(&login_page(&context, &typed, problems));
         }
     };
-    let names = cookie_names(settings.secure());
-    let (token, seconds) = (&signed_in.token, portal.settings.session_s);
-    set_cookies(
-        go_on(&context, &typed, &signed_in)?,
-        [
-            cookie(&settings, names.session, token, seconds),
-            cookie(&settings, names.device, &signed_in.device, DEVICE_S),
-            cookie(&settings, names.before, "", 0),
-        ],
-    )
-}
-
-/// To where they wanted to go; or a form that could not be taken without a sign-in is shown, to be sent again.
-fn go_on(context: &Context, form: &SignInForm, signed_in: &SignedIn) -> Response {
-    let user = &signed_in.user;
-    let home = home_of(user.account_id);
-    let Some(typed) = form.typed() else {
-        let next = page::own_path(&form.next).unwrap_or(&home.url);
-        return Ok(page::see_other(next));
+    let way = Way {
+        next: typed.next,
+        again: typed.again,
+        typed: typed.typed,
     };
-    context.set_viewer(Viewer::of(user));
-    let csrf = csrf::make(&signed_in.token);
-    let mut page = Page::new(context, Area::None, "Send it again");
-    page.csrf.clone_from(&csrf);
-    page::html(&AgainPage {
-        page,
-        kept: Kept::again(&typed, &form.again, &csrf, false),
-        home,
-    })
-}
-
-/// A device is known for half a year after somebody signed in on it last.
-const DEVICE_S: i64 = 182 * 86_400;
-
-fn cookie(settings: &Settings, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
-    Cookie::build(name, value.to_owned())
-        .path("/")
-        .http_only(true)
-        .secure(settings.secure())
-        .same_site(SameSite::Lax)
-        .max_age(Duration::seconds(seconds))
-        .finish()
-}
-
-fn set_cookies<const N: usize>(
-    mut answer: HttpResponse,
-    cookies: [Cookie<'static>; N],
-) -> Response {
-    for cookie in cookies {
-        answer.add_cookie(&cookie).map_err(Fault::internal)?;
+    match entry {
+        Entry::In(signed_in) => enter(&portal, &settings, &context, (&way, &signed_in)),
+        Entry::Half(token) => {
+            let names = cookie_names(settings.secure());
+            let half = cookie(&settings, names.half, &token, HALF_S);
+            let page = code::code_page(&context, way, Problems::default());
+            set_cookies(page::html(&page)?, [half])
+        }
     }
-    Ok(answer)
 }
 
 /// `POST /logout`: also for a session that has ended already.

@@ -17,7 +17,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{component_choices, component_name};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
-pub const PATH: &str = Asked::PATH;
+pub const PATH: &str = Params::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "members/bug/list.html")]
@@ -92,7 +92,7 @@ pub(crate) fn states<L: Filters>(word: &str) -> Result<Vec<BugState>, Fault> {
     })
 }
 
-impl Asked {
+impl Params {
     fn filter(&self, member: &Member) -> Result<BugFilter, Fault> {
         let (of, hits) = match self.who.as_str() {
             "" => (None, None),
@@ -132,11 +132,11 @@ impl Asked {
 }
 
 /// `GET /members/bugs`
-pub async fn list(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter(&member)?, Asked::read(&asked.before)?);
+    let (filter, before) = (asked.filter(&member)?, Params::read(&asked.before)?);
     let rows = portal::read(&portal, move |conn| {
-        store::bug::page::rows(conn, &filter, before, Asked::limit())
+        store::bug::page::rows(conn, &filter, before, Params::limit())
     })
     .await?;
     let (rows, pager) = asked.page(rows, |row| row.bug.id.to_string());

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::list::{Line, PATH};
-use crate::app::bug::facts::Facts;
+use crate::app::bug::facts::LinodeFacts;
 use crate::app::bug::{MOST_TEXT, Report};
 use crate::app::error::AppError;
 use crate::domain::bug::attachment::Attachment;
@@ -59,7 +59,7 @@ pub struct FactBox {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct Params {
     title: String,
     linode: String,
     migration: String,
@@ -226,7 +226,7 @@ async fn present(
     )
 }
 
-fn boxes(facts: &Facts, ticked: Option<&[String]>) -> Vec<FactBox> {
+fn boxes(facts: &LinodeFacts, ticked: Option<&[String]>) -> Vec<FactBox> {
     facts
         .0
         .iter()
@@ -241,7 +241,7 @@ fn boxes(facts: &Facts, ticked: Option<&[String]>) -> Vec<FactBox> {
 }
 
 /// `GET /members/bugs/new`
-pub async fn show(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let both = !asked.title.trim().is_empty();
     let form = NewForm {

@@ -14,7 +14,7 @@ use crate::domain::bug::attachment::FileKind;
 use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::markdown::Markdown;
 use crate::store;
-use crate::web::bug::thread_view::{Asked, Reader, View, shown_title};
+use crate::web::bug::thread_view::{Params, Reader, View, shown_title};
 use crate::web::extract::{Form, Member, Nothing, Path, Query, Upload, once_or};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
@@ -65,13 +65,13 @@ pub struct ReplyText {
 async fn present(
     portal: &Portal,
     member: &Member,
-    (id, asked): (i64, &Asked),
+    (id, asked): (i64, &Params),
     typed: ReplyText,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
     let (user, after) = (member.actor.user, asked.after()?);
     let thread = portal::find(portal, move |conn| {
-        store::bug::page::thread(conn, BugId(id), user, after, Asked::limit())
+        store::bug::page::thread(conn, BugId(id), user, after, Params::limit())
     })
     .await?;
     let page = member
@@ -107,7 +107,7 @@ async fn present(
 }
 
 /// `GET /members/bugs/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, member: Member, id: Path<i64>, asked: Query<Params>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
     present(
         &portal,
@@ -136,7 +136,7 @@ pub async fn reply(
         return present(
             &portal,
             &member,
-            (id.0, &Asked::default()),
+            (id.0, &Params::default()),
             sent.form,
             (status, problems),
         )
@@ -154,7 +154,7 @@ pub async fn reply(
                 once: String::new(),
                 ..sent.form
             };
-            present(&portal, &member, (id.0, &Asked::default()), typed, status).await
+            present(&portal, &member, (id.0, &Params::default()), typed, status).await
         }
     }
 }

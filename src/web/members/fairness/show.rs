@@ -75,7 +75,7 @@ pub struct Hosts {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct Params {
     linode: String,
     range: String,
     /// A text in the label of another one.
@@ -84,7 +84,7 @@ pub struct Asked {
     all: String,
 }
 
-impl Asked {
+impl Params {
     fn linode(&self) -> Result<Option<LinodeId>, Fault> {
         match self.linode.as_str() {
             "" => Ok(None),
@@ -100,7 +100,7 @@ fn url(path: &str, linode: LinodeId, range: Range) -> String {
 async fn find(
     portal: &Portal,
     member: &Member,
-    asked: &Asked,
+    asked: &Params,
 ) -> Result<(Option<LinodeUsage>, Rule, i64), Fault> {
     let (which, range, account) = (asked.linode()?, range(&asked.range)?, member.account);
     let every = asked.all == "yes";
@@ -121,7 +121,7 @@ async fn find(
 }
 
 /// `GET /members/fairness`
-pub async fn show(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let (found, rule, now) = find(&portal, &member, &asked).await?;
     let range = range(&asked.range)?;
@@ -357,7 +357,7 @@ impl Drawn<'_> {
 }
 
 /// `GET /members/fairness.csv`: the table's rows, or with `all=yes` every interval that is kept.
-pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let (found, _, now) = find(&portal, &member, &asked).await?;
     let found = found.ok_or(Fault::NotFound)?;

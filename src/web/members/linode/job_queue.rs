@@ -64,12 +64,12 @@ pub async fn history(
     portal: Portal,
     member: Member,
     id: Path<i64>,
-    asked: Query<Asked>,
+    asked: Query<Params>,
 ) -> Response {
     let (account, asked) = (member.account, asked.0);
-    let before = Asked::read(&asked.before)?.map(JobId);
+    let before = Params::read(&asked.before)?.map(JobId);
     let found = portal::read(&portal, move |conn| {
-        store::job::list::job_history(conn, account, LinodeId(id.0), before, Asked::limit())
+        store::job::list::job_history(conn, account, LinodeId(id.0), before, Params::limit())
     });
     let (linode, jobs) = found.await?.ok_or(Fault::NotFound)?;
     let path = format!("{}/jobs", url_of(&linode));

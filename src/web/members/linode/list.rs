@@ -85,12 +85,12 @@ pub struct Next {
 impl LinodesPage {
     pub fn new(
         page: Page,
-        asked: &Asked,
+        asked: &Params,
         found: Vec<LinodeRow>,
         (programme, seats_left): (Phase, Option<i64>),
     ) -> Self {
         let (found, pager) = asked.page(found, |row| row.linode.label.clone());
-        let find = Find::new::<Asked>(&asked.q, &pager);
+        let find = Find::new::<Params>(&asked.q, &pager);
         let rows = found
             .iter()
             .map(|row| Row {
@@ -211,9 +211,9 @@ fn next(
 }
 
 /// `GET /members/`
-pub async fn list(portal: Portal, asks: Asks<Member>, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Member>, asked: Query<Params>) -> Response {
     let now = portal.now();
-    let wanted = wanted::<Asked>(&asked.0.q, &asked.0.after);
+    let wanted = wanted::<Params>(&asked.0.q, &asked.0.after);
     let (member, (rows, programme, left)) = asks
         .read(move |conn, actor| {
             let account = actor.require_account()?;

@@ -197,6 +197,47 @@ pub async fn unschedule(
     page::said(&url_of(row.id), said)
 }
 
+/// `GET /members/migrations/{id}/untried`: going on with a move that was to be tried first, and did not come up.
+pub async fn ask_untried(portal: Portal, member: Member, id: Path<i64>) -> Response {
+    let (detail, now) = find(&portal, &member, id.0).await?;
+    let row = &detail.migration;
+    if !row.awaits_stop() || row.try_first_since.is_none() {
+        let why = "It does not wait for a trial.";
+        return Err(at_migration(Fault::conflict(why), id.0));
+    }
+    let label = &detail.linode.label;
+    let when = row.not_before.filter(|at| *at > now);
+    let stops = when.map_or_else(
+        || format!("{label} is stopped for its move as soon as it can be."),
+        |at| {
+            format!(
+                "{label} is stopped for its move at {}.",
+                member.zone().both(at).text
+            )
+        },
+    );
+    let lines = [
+        stops,
+        "No trial is waited for any more. What kept the clone from coming up may keep the Linode from it, too: then it is started again where it is now, and the move has failed.".to_owned(),
+    ];
+    let what = format!("Go on with the move of {label} all the same");
+    ask(&member, &detail, "untried", [format!("{what}?"), what])
+        .says(trial::warning(detail.trial.as_ref()))
+        .says(lines)
+        .back(url_of(row.id), "Wait")
+        .html()
+}
+
+/// `POST /members/migrations/{id}/untried`
+pub async fn go_on_untried(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _: Form<Nothing>,
+) -> Response {
+    act(&portal, &member, id.0, App::go_on_untried).await
+}
+
 /// `GET /members/migrations/{id}/try`
 pub async fn ask_trial(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, _) = find(&portal, &member, id.0).await?;

@@ -4,13 +4,14 @@
 use actix_web::web::Data;
 use askama::Template;
 
+use super::figures::figures;
 use super::shared::{find, url_of};
 use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{
-    self, AT_WORK, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side, forecast,
+    self, AT_WORK, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side,
 };
 use crate::domain::placement::Standing;
 use crate::domain::time::Time;
@@ -170,7 +171,7 @@ impl MigrationPage {
             ),
             is_return: migration.kind == MigrationKind::Return,
             is_good: matches!(migration.state, State::Finished | State::Confirmed),
-            trial: trial::view(detail, &url_of(migration.id)),
+            trial: trial::view(detail, &url_of(migration.id), zone),
             next_try: next_try(detail),
             old_copy: old_copy(detail, now),
             cached: migration.uncached == Some(false),
@@ -257,6 +258,10 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
     };
     let theirs = migration.kind != MigrationKind::Evacuation;
     Action::those([
+        (
+            trial::has_first_failed(detail) && theirs,
+            Action::ask(format!("{url}/untried"), "Go on all the same").second(),
+        ),
         (offered, start(format!("Migrate {label}"))),
         (
             timed && can_choose(migration) && !theirs,
@@ -407,43 +412,6 @@ fn receipt(detail: &MigrationDetail) -> Vec<ReceiptRow> {
             })
         })
         .collect()
-}
-
-fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
-    let mut figures = Vec::new();
-    let bytes = |count: i64| units::bytes(u64::try_from(count).unwrap_or(0));
-    if let (Some(from), Some(to)) = (migration.started_at, migration.finished_at) {
-        figures.push(("Took in all", units::span(to.seconds_since(from))));
-    }
-    if let Some(down_s) = migration.down_s() {
-        let span = units::span(down_s.max(1));
-        let words = if migration.running_at.is_some() {
-            format!("{span}, from the order to stop until it was started again")
-        } else {
-            format!("At most {span}, from the order to stop until it was seen running")
-        };
-        figures.push(("Downtime", words));
-        if let Some((told, most)) = migration.foretold_ms.zip(migration.foretold_most_ms) {
-            let words = forecast::words(told, most).replacen("about", "About", 1);
-            figures.push(("Downtime foretold", words));
-        }
-    }
-    if let Some(limit_s) = migration.down_limit_s {
-        figures.push((
-            "Your limit for the downtime",
-            units::span(i64::from(limit_s)),
-        ));
-    }
-    if migration.total_bytes > 0 {
-        figures.push(("Size of the disks", bytes(migration.total_bytes)));
-    }
-    if migration.sent_bytes > 0 {
-        figures.push(("Sent between the hosts", bytes(migration.sent_bytes)));
-    }
-    if migration.warm_passes > 0 {
-        figures.push(("Passes while it ran", migration.warm_passes.to_string()));
-    }
-    figures
 }
 
 /// Of a move that is finished.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::start_form::{MigrateForm, TimeFields, Typed, down_limit};
+use super::start_form::{MigrateForm, TimeFields, Typed, down_limit, try_first};
 use crate::app::migration::schedule::{Choices, Now, can_unschedule};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -14,11 +14,11 @@ use crate::domain::linode::check::CheckPlan;
 use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::migration::forecast::Basis;
 use crate::domain::migration::{MigrationKind, MigrationState};
-use crate::domain::platform::Platform;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::error::StoreError;
+use crate::store::host::Host;
 use crate::store::linode::check::CheckRow;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
@@ -28,7 +28,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
 use crate::web::migration::check::what_follows;
-use crate::web::migration::trial::warning;
+use crate::web::migration::trial::{cost, warning};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{helper_name, platform_name};
@@ -74,6 +74,8 @@ pub struct MigratePage {
     pub stop_limit: Field,
     /// How long it may be off at most; staff's own move asks nobody.
     pub down_limit: Option<Field>,
+    /// Where its agent knows trials.
+    pub try_first: Option<Field>,
     pub accept: Option<Field>,
     /// Something is wrong below, or was chosen there.
     pub open_more: bool,
@@ -122,10 +124,10 @@ pub struct ChangeLine {
 }
 
 /// What the page is made from.
-pub struct Facts<'a> {
+pub struct Parts<'a> {
     pub detail: &'a LinodeDetail,
     pub migration: &'a Migration,
-    pub destination: (&'a str, Platform),
+    pub destination: &'a Host,
     pub tells_changes: bool,
     pub kernels: &'a BTreeMap<String, Kernel>,
     pub way_back_days: i32,
@@ -138,7 +140,7 @@ pub struct Facts<'a> {
 }
 
 impl MigratePage {
-    pub fn new(page: Page, facts: &Facts<'_>, typed: &Typed) -> Result<Self, StoreError> {
+    pub fn new(page: Page, facts: &Parts<'_>, typed: &Typed) -> Result<Self, StoreError> {
         let detail = facts.detail;
         let zone = page.zone();
         let Translations {
@@ -158,7 +160,7 @@ impl MigratePage {
             label: detail.linode.label.clone(),
             migration: facts.migration.id.0,
             from: host(&detail.host.name, detail.host.platform),
-            to: host(facts.destination.0, facts.destination.1),
+            to: host(&facts.destination.name, facts.destination.platform),
             move_off: (facts.migration.kind == MigrationKind::Evacuation)
                 .then(|| facts.migration.reason.clone()),
             graduates: facts.migration.kind == MigrationKind::Graduation,
@@ -193,6 +195,10 @@ impl MigratePage {
                 .with(&page.problems),
             down_limit: (facts.migration.kind != MigrationKind::Evacuation)
                 .then(|| down_limit(typed, facts.choices).with(&page.problems)),
+            try_first: facts.choices.can_try_first.then(|| {
+                let cost = cost(facts.destination, &detail.disks);
+                try_first(typed, &cost).with(&page.problems)
+            }),
             accept,
             tried: warning(facts.trial),
             open_more: page
@@ -222,7 +228,7 @@ struct Translations {
     fragile: Vec<String>,
 }
 
-fn translations(facts: &Facts<'_>) -> Result<Translations, StoreError> {
+fn translations(facts: &Parts<'_>) -> Result<Translations, StoreError> {
     let mut all = Translations::default();
     let kernel = |id: &str| {
         facts
@@ -230,7 +236,7 @@ fn translations(facts: &Facts<'_>) -> Result<Translations, StoreError> {
             .get(id)
             .map_or_else(|| id.to_owned(), |kernel| kernel.label.clone())
     };
-    let (from, to) = (facts.detail.host.platform, facts.destination.1);
+    let (from, to) = (facts.detail.host.platform, facts.destination.platform);
     let target = |platform| Target {
         platform,
         kernels: facts.kernels,
@@ -314,7 +320,7 @@ fn acceptance(changes: &[Change]) -> Option<String> {
 }
 
 /// From what was measured of it, of its plan and of its hosts.
-fn downtime(facts: &Facts<'_>) -> String {
+fn downtime(facts: &Parts<'_>) -> String {
     let Some(forecast) = facts.choices.forecast else {
         return "It is off, and stays off: nothing that runs is stopped.".to_owned();
     };
@@ -395,10 +401,10 @@ async fn present(
     let title = format!("Migrate {}", detail.linode.label);
     let page = page_of(member, &detail.linode, title).problems(problems);
     let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone(), portal.now()));
-    let facts = Facts {
+    let facts = Parts {
         detail: &detail,
         migration: &migration,
-        destination: (&destination.name, destination.platform),
+        destination: &destination,
         tells_changes: detail.host.tells_changes,
         kernels: &kernels,
         way_back_days,

@@ -25,6 +25,7 @@ pub struct Typed {
     pub patience: String,
     pub stop_limit: String,
     pub down_limit: String,
+    pub try_first: bool,
     pub accept: bool,
 }
 
@@ -49,6 +50,7 @@ impl Typed {
             down_limit: migration
                 .down_limit_s
                 .map_or_else(String::new, |it| it.to_string()),
+            try_first: migration.try_first_since.is_some(),
             accept: migration.kernels_accepted,
         }
     }
@@ -79,6 +81,8 @@ pub struct MigrateForm {
     #[serde(default)]
     down_limit: String,
     #[serde(default)]
+    try_first: String,
+    #[serde(default)]
     accept_kernels: String,
 }
 
@@ -92,6 +96,7 @@ impl MigrateForm {
             patience: self.patience.clone(),
             stop_limit: self.stop_limit_s.clone(),
             down_limit: self.down_limit.clone(),
+            try_first: self.try_first == "yes",
             accept: self.accept_kernels == "yes",
         }
     }
@@ -144,6 +149,7 @@ impl MigrateForm {
                 accept_kernels: self.accept_kernels == "yes",
                 stop_limit,
                 down_limit: down_limit.flatten(),
+                try_first: self.try_first == "yes",
             }),
             _ => Err(problems),
         }
@@ -223,6 +229,17 @@ impl TimeFields {
             .with(problems),
         }
     }
+}
+
+/// Whether it is tried there before anything is stopped. `cost`: what that takes there.
+pub fn try_first(typed: &Typed, cost: &str) -> Field {
+    Field::new("try_first", "Try it there first, and stop it only if it comes up", Input::Check)
+        .value(if typed.try_first { "yes" } else { "" })
+        .hint(format!(
+            "As soon as it is in step, a throw-away clone of it boots there without a network, for up to 5 minutes. If it does \
+             not come up, the Linode is not stopped, and you are told at once. If that is not over by the time you choose, \
+             it waits as long as you allow below. {cost}"
+        ))
 }
 
 /// How long it may be off at most.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::show::{Asked, Eligible, HERE, again};
+use super::show::{Eligible, HERE, Params, again};
 use crate::app::bulk::Outcome;
 use crate::app::doors::Door;
 use crate::app::registration::seats_left;
@@ -62,9 +62,9 @@ fn changed(count: usize) -> Problems {
 /// `POST /members/xenbeta`
 pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
     portal.doors.knock(Door::Register, &member.actor.address)?;
-    let back = Asked {
+    let back = Params {
         q: form.0.q.clone(),
-        ..Asked::default()
+        ..Params::default()
     };
     let asked: Vec<LinodeId> = if form.0.all == "yes" {
         let all = all_of(&portal, &member, &form.0).await?;

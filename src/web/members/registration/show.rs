@@ -71,7 +71,7 @@ pub struct All {
 }
 
 /// What the page is made from.
-pub struct Facts<'a> {
+pub struct Parts<'a> {
     pub name: &'a str,
     pub programme: &'a Programme,
     pub known: Known<'a>,
@@ -80,7 +80,7 @@ pub struct Facts<'a> {
     pub written: &'a [Text],
     /// Anchor and question of the first entries of the FAQ.
     pub questions: &'a [(String, String)],
-    pub asked: &'a Asked,
+    pub asked: &'a Params,
     pub rows: &'a [LinodeRow],
     pub pager: &'a Pager,
     pub eligible: &'a Eligible,
@@ -92,7 +92,7 @@ const SECTIONS: [TextSection; 3] = [TextSection::Brings, TextSection::Tested, Te
 const QUESTIONS: i64 = 5;
 
 impl BetaPage {
-    pub fn new(page: Page, facts: &Facts<'_>) -> Self {
+    pub fn new(page: Page, facts: &Parts<'_>) -> Self {
         let programme = facts.programme;
         let (state, state_words) = state_words(facts.known.phase, page.zone());
         let rows: Vec<Row> = facts
@@ -119,7 +119,7 @@ impl BetaPage {
                 .iter()
                 .map(|(slug, question)| Link::new(format!("/members/faq#{slug}"), question))
                 .collect(),
-            find: Find::new::<Asked>(&facts.asked.q, facts.pager),
+            find: Find::new::<Params>(&facts.asked.q, facts.pager),
             pager: facts.pager.clone(),
             any_eligible: !facts.eligible.ids.is_empty(),
             is_on: facts.known.phase != Phase::Ended,
@@ -132,7 +132,7 @@ impl BetaPage {
 }
 
 impl All {
-    fn of(facts: &Facts<'_>) -> Option<Self> {
+    fn of(facts: &Parts<'_>) -> Option<Self> {
         let count = facts.eligible.ids.len();
         (count > 1).then(|| Self {
             q: facts.asked.q.clone(),
@@ -161,12 +161,12 @@ pub struct Picked {
 pub(super) const HERE: &str = "/members/xenbeta";
 
 /// What the page reads.
-struct Found {
+struct Loaded {
     programme: Programme,
     left: Option<i64>,
     waiting: i64,
     waits: Vec<i64>,
-    asked: Asked,
+    asked: Params,
     rows: Vec<LinodeRow>,
     pager: Pager,
     eligible: Eligible,
@@ -212,7 +212,7 @@ fn every(
 ) -> Result<LinodePage, AppError> {
     let every = Wanted {
         most: AT_ONCE + 1,
-        ..wanted::<Asked>(q, "")
+        ..wanted::<Params>(q, "")
     };
     Ok(store::linode::page::linodes(conn, account, (&every, now))?)
 }
@@ -222,7 +222,7 @@ fn page_of(
     conn: &mut Db,
     (account, now): (AccountId, Time),
     all: Vec<LinodeRow>,
-    asked: &Asked,
+    asked: &Params,
 ) -> Result<Vec<LinodeRow>, AppError> {
     let begin = match asked.after.as_str() {
         "" => Some(0),
@@ -231,18 +231,22 @@ fn page_of(
             last.map(|last| last + 1)
         }
     };
-    let size = Asked::ROWS + 1;
+    let size = Params::ROWS + 1;
     let is_read = |begin: usize| all.len() <= AT_ONCE || begin + size <= all.len();
     Ok(match begin.filter(|begin| is_read(*begin)) {
         Some(begin) => all.into_iter().skip(begin).take(size).collect(),
         None => {
-            let some = wanted::<Asked>(&asked.q, &asked.after);
+            let some = wanted::<Params>(&asked.q, &asked.after);
             store::linode::page::linodes(conn, account, (&some, now))?.rows
         }
     })
 }
 
-fn find(conn: &mut Db, account: AccountId, (asked, now): (Asked, Time)) -> Result<Found, AppError> {
+fn find(
+    conn: &mut Db,
+    account: AccountId,
+    (asked, now): (Params, Time),
+) -> Result<Loaded, AppError> {
     let LinodePage {
         rows: all,
         programme,
@@ -256,7 +260,7 @@ fn find(conn: &mut Db, account: AccountId, (asked, now): (Asked, Time)) -> Resul
         .iter()
         .filter_map(|row| row.registration.as_ref().map(|it| it.id))
         .collect();
-    Ok(Found {
+    Ok(Loaded {
         left,
         waiting: store::registration::count(conn, RegistrationState::Requested)?,
         waits: store::registration::recent_waits(conn)?,
@@ -275,7 +279,7 @@ fn find(conn: &mut Db, account: AccountId, (asked, now): (Asked, Time)) -> Resul
 pub(super) async fn again(
     portal: &Portal,
     member: &Member,
-    asked: Asked,
+    asked: Params,
     (chosen, problems): (Vec<i64>, Problems),
 ) -> Response {
     let account = member.account;
@@ -289,7 +293,7 @@ pub(super) async fn again(
 fn present(
     portal: &Portal,
     member: &Member,
-    found: &Found,
+    found: &Loaded,
     (chosen, problems): (Vec<i64>, Problems),
 ) -> Response {
     let status = problems.status();
@@ -297,7 +301,7 @@ fn present(
     let page = member
         .page(Area::XenBeta, format!("{name} Registration"))
         .problems(problems);
-    let facts = Facts {
+    let facts = Parts {
         name,
         known: Known {
             phase: crate::app::programme::phase(&found.programme, portal.now()),
@@ -323,7 +327,7 @@ fn present(
 pub async fn show(
     portal: Portal,
     asks: Asks<Member>,
-    asked: Query<Asked>,
+    asked: Query<Params>,
     picked: Query<Picked>,
 ) -> Response {
     let now = portal.now();

@@ -18,7 +18,7 @@ use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::names::{component_choices, component_name, severity_choices};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
-pub const PATH: &str = Asked::PATH;
+pub const PATH: &str = Params::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/bug/list.html")]
@@ -53,7 +53,7 @@ filters! {
     state, q, severity, component, before,
 }
 
-impl Asked {
+impl Params {
     fn filter(&self) -> Result<BugFilter, Fault> {
         // What staff come for: what is open.
         let state = match self.state.as_str() {
@@ -76,7 +76,7 @@ impl Asked {
         let severities = Choice::any("All", severity_choices());
         let components = Choice::any("All", component_choices());
         vec![
-            Field::text("q", "Words").value(&self.q),
+            Field::text("q", "Words, person, account or Linode").value(&self.q),
             Field::select("severity", "Severity", severities).value(&self.severity),
             Field::select("component", "Part", components).value(&self.component),
         ]
@@ -124,14 +124,14 @@ fn view(row: &BugRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/bugs`
-pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let wanted = asked
         .filter()
-        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+        .and_then(|it| Ok((it, Params::read(&asked.before)?)));
     let (staff, (rows, count, counts)) = asks
         .read_by(wanted, |conn, (filter, before)| {
-            let rows = store::bug::page::rows(conn, &filter, before, Asked::limit())?;
+            let rows = store::bug::page::rows(conn, &filter, before, Params::limit())?;
             Ok((
                 rows,
                 store::bug::count(conn, &filter)?,
@@ -155,7 +155,7 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
 }
 
 /// `GET /staff/bugs.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "bug",

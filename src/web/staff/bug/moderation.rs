@@ -15,7 +15,7 @@ use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct Params {
     part: String,
     #[serde(rename = "do")]
     deed: String,
@@ -95,7 +95,7 @@ async fn present(
 }
 
 /// `GET /staff/bugs/{id}/hide`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
+pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let part = Part::parse(&asked.0.part).ok_or_else(unknown)?;
     let deed = match (asked.0.deed.as_str(), part) {
         ("" | "hide", _) => "hide",

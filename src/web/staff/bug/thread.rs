@@ -18,7 +18,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Bug, Note, Person};
-use crate::web::bug::thread_view::{Asked, Reader, View};
+use crate::web::bug::thread_view::{Params, Reader, View};
 use crate::web::extract::{Form, Path, Query, Staff, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::new::files;
@@ -35,6 +35,7 @@ pub struct BugPage {
     pub page: Page,
     pub thread: View,
     pub version: i32,
+    pub triage_once: String,
     pub triage: Vec<Field>,
     pub reply: ReplyForm,
     pub note: Field,
@@ -67,6 +68,11 @@ pub struct TriageForm {
     component: String,
     #[serde(default)]
     duplicate_of: String,
+    /// For the thread, with what is decided; empty: none.
+    #[serde(default)]
+    answer: String,
+    #[serde(default)]
+    once: String,
 }
 
 impl TriageForm {
@@ -80,10 +86,12 @@ impl TriageForm {
                 .duplicate_of
                 .map(|of| of.to_string())
                 .unwrap_or_default(),
+            answer: String::new(),
+            once: String::new(),
         }
     }
 
-    fn fields(&self) -> [Field; 4] {
+    fn fields(&self) -> [Field; 5] {
         let states = BugState::ALL
             .iter()
             .map(|state| Choice::new(state, Tag::bug(*state).text))
@@ -96,6 +104,9 @@ impl TriageForm {
                 .short(),
             Field::select("severity", "Severity", severity_choices()).value(&self.severity),
             Field::select("component", "Part", component_choices()).value(&self.component),
+            Field::new("answer", "Answer in the thread", Input::Area(4))
+                .value(&self.answer)
+                .hint("Sent with what you decide, by the same button; empty: nothing is said. With files: below."),
         ]
     }
 }
@@ -124,14 +135,14 @@ struct Typed {
     migration: String,
 }
 
-struct Found {
+struct Loaded {
     thread: Thread,
     notes: Vec<Note>,
     names: HashMap<UserId, Person>,
     migrations: Vec<(MigrationId, MigrationState, String)>,
 }
 
-impl Found {
+impl Loaded {
     fn name(&self, id: UserId) -> String {
         let who = self.names.get(&id);
         who.map(|who| who.name.clone()).unwrap_or_default()
@@ -141,18 +152,18 @@ impl Found {
 async fn present(
     portal: &Portal,
     staff: &Staff,
-    (id, asked): (i64, &Asked),
+    (id, asked): (i64, &Params),
     typed: Typed,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
     let (user, after) = (staff.actor.user, asked.after()?);
     let found = portal::find(portal, move |conn| {
-        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, Asked::limit())?
+        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, Params::limit())?
         else {
             return Ok(None);
         };
         let notes = store::bug::notes(conn, BugId(id))?;
-        Ok(Some(Found {
+        Ok(Some(Loaded {
             names: store::bug::names(conn, notes.iter().map(|note| note.author_id).collect())?,
             migrations: store::bug::links::migrations_of(conn, BugId(id))?,
             thread,
@@ -167,7 +178,7 @@ async fn present(
     page::html_status(status, &view(page, staff, &found, asked, &typed))
 }
 
-fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) -> BugPage {
+fn view(page: Page, staff: &Staff, found: &Loaded, asked: &Params, typed: &Typed) -> BugPage {
     let zone = page.zone();
     let reader = Reader {
         actor: &staff.actor,
@@ -179,6 +190,7 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
     let form = form.unwrap_or_else(|| TriageForm::of(&found.thread.bug));
     BugPage {
         version: form.version,
+        triage_once: once_or(&form.once),
         triage: page.problems.on(form.fields()),
         reply: ReplyForm::new(
             format!("{}/reply", thread.url),
@@ -218,7 +230,7 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
 }
 
 /// `GET /staff/bugs/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
     present(&portal, &staff, (id.0, &asked.0), Typed::default(), fine).await
 }
@@ -251,20 +263,29 @@ pub async fn triage(
             .map_err(|_| "Enter the number of a bug"),
     };
     let of = problems.take("duplicate_of", of);
-    let decided = match (state, severity, component, of) {
-        (Some(state), Some(severity), Some(component), Some(duplicate_of)) => Ok(Decision {
-            state,
-            severity,
-            component,
-            duplicate_of,
-            version: form.version,
-        }),
+    let answer = problems.take("answer", Markdown::parse(form.answer.trim(), MOST_TEXT));
+    let decided = match (state, severity, component, of.zip(answer)) {
+        (Some(state), Some(severity), Some(component), Some((duplicate_of, answer))) => {
+            let decision = Decision {
+                state,
+                severity,
+                component,
+                duplicate_of,
+                version: form.version,
+            };
+            Ok((decision, answer))
+        }
         _ => Err(problems),
     };
+    let once = form.once.clone();
     let done = match decided {
-        Ok(decision) => staff
+        Ok((decision, answer)) => staff
             .submit(&portal, move |app, actor| {
-                app.triage_bug(actor, BugId(id.0), &decision)
+                if answer.is_empty() {
+                    app.triage_bug(actor, BugId(id.0), &decision)
+                } else {
+                    app.answer_bug(actor, BugId(id.0), (&decision, (&answer, &once)))
+                }
             })
             .await
             .map_err(|fault| at_bug(fault, id.0))?,
@@ -273,12 +294,16 @@ pub async fn triage(
     match done {
         Ok(()) => saying(id.0, "What you decided is saved."),
         Err(problems) => {
+            // A form that was refused is sent anew under a new mark.
             let typed = Typed {
-                triage: Some(form),
+                triage: Some(TriageForm {
+                    once: String::new(),
+                    ..form
+                }),
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
+            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }
@@ -323,7 +348,7 @@ pub async fn reply(
     present(
         &portal,
         &staff,
-        (id.0, &Asked::default()),
+        (id.0, &Params::default()),
         typed,
         (status, problems),
     )
@@ -351,7 +376,7 @@ pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteFo
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
+            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }
@@ -390,7 +415,7 @@ pub async fn explains(
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
+            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }

@@ -5,19 +5,24 @@ use std::collections::HashMap;
 use askama::Template;
 use serde::Deserialize;
 
+use crate::app::batch::{FEW, NewOrder};
 use crate::app::bulk::AT_ONCE;
 use crate::app::evacuation::{MOST_DAYS, MOST_WHY, Order, Wanted};
+use crate::domain::batch::BatchKind;
 use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
+use crate::store::batch::NewItem;
 use crate::store::evacuation::Hanging;
-use crate::web::extract::{Form, Path, Staff};
+use crate::web::extract::{Form, Path, Staff, once_or};
 use crate::web::fault::{Fault, Response};
+use crate::web::page::DonePage;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::graduation::offer::parse_pairs;
 use crate::web::staff::host::shared::PATH;
-use crate::web::staff::registration::bulk::DonePage;
+use crate::web::staff::linode;
+use crate::web::ui::room::{Bar, axis, change};
 use crate::web::ui::{Choice, Field, FormState, Input, Link, Problems, Zone, local_time, units};
 
 /// Rows of each list, and hosts, that are shown one by one.
@@ -39,10 +44,13 @@ pub struct EvacuatePage {
     /// `linode.host` for each, with `-` between.
     pub pairs: String,
     pub closing_pairs: String,
+    pub once: String,
     pub why: Field,
     pub time: TimeFields,
     pub close: Option<Field>,
     pub hosts: Vec<HostRow>,
+    /// Below the name of the column of bars.
+    pub axis: [String; 3],
     pub hosts_left_out: usize,
     pub lists: Vec<Shown>,
 }
@@ -60,6 +68,7 @@ pub struct HostRow {
     pub link: Link,
     pub comes: usize,
     pub memory: String,
+    pub memory_bar: Bar,
     pub disk: String,
 }
 
@@ -76,7 +85,7 @@ pub struct Shown {
 
 #[derive(Debug)]
 pub struct Row {
-    pub label: String,
+    pub linode: Link,
     pub account: String,
     pub plan: String,
     pub words: String,
@@ -102,6 +111,9 @@ pub struct EvacuateForm {
     pairs: String,
     #[serde(default)]
     closing: String,
+    /// The form's own mark.
+    #[serde(default)]
+    once: String,
 }
 
 impl EvacuateForm {
@@ -202,6 +214,7 @@ impl EvacuatePage {
             left_over: free + closing - at_once - closing_at_once,
             pairs: pairs(plan.moves(), at_once),
             closing_pairs: pairs(plan.closing(), closing_at_once),
+            once: once_or(&typed.once),
             why: Field::new("why", "Why", Input::Area(3))
                 .value(&typed.why)
                 .hint(format!(
@@ -211,6 +224,7 @@ impl EvacuatePage {
             time: TimeFields::new(&typed, zone, &page.problems),
             close: (closing_at_once > 0).then(|| close_field(closing_at_once, &typed, &page)),
             hosts,
+            axis: axis(largest(plan)),
             hosts_left_out,
             lists: lists(plan, zone),
             page,
@@ -255,25 +269,29 @@ impl TimeFields {
     }
 }
 
+/// The memory of the largest host that may take them.
+fn largest(plan: &Plan) -> i64 {
+    let all = plan.before.iter().map(|place| place.room.memory_mb);
+    all.max().unwrap_or(0)
+}
+
 fn host_rows(plan: &Plan) -> (Vec<HostRow>, usize) {
     let mut comes: HashMap<HostId, usize> = HashMap::new();
     for (_, to) in plan.moves().chain(plan.closing()) {
         *comes.entry(to).or_default() += 1;
     }
-    let change = |before: i64, after: i64| {
-        let (before, after) = (units::mebibytes(before), units::mebibytes(after));
-        if before == after {
-            before
-        } else {
-            format!("{before} → {after}")
-        }
-    };
+    let largest = largest(plan);
     let rows = plan.before.iter().zip(&plan.after).map(|(before, after)| {
         let (now, then) = (&before.room, &after.room);
         HostRow {
             link: Link::new(format!("{PATH}/{}", now.host), now.name.clone()),
             comes: comes.get(&now.host).copied().unwrap_or(0),
             memory: change(now.memory_free_mb(), then.memory_free_mb()),
+            memory_bar: Bar::new(
+                (now.memory_promised_mb, then.memory_promised_mb),
+                now.memory_mb,
+                largest,
+            ),
             disk: change(now.disk_free_mb(), then.disk_free_mb()),
         }
     });
@@ -336,7 +354,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
         (_, Stands::Free { .. }) => (plan.reason(line), None),
     };
     Row {
-        label: it.label.clone(),
+        linode: linode::link(it.linode, &it.label),
         account: it.account.clone(),
         plan: it.plan_label.clone(),
         words,
@@ -347,6 +365,39 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 /// `GET /staff/hosts/{id}/evacuate`
 pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     present(&portal, &staff, id.0, FormState::anew()).await
+}
+
+/// Many are moved by a batch: its page says how far it is.
+async fn in_background(
+    portal: &Portal,
+    staff: &Staff,
+    host: HostId,
+    (form, order): (EvacuateForm, Order),
+) -> Response {
+    let once = form.once.clone();
+    let begun = staff.submit(portal, move |app, actor| {
+        let order = app.begin_evacuation(actor, host, &order)?;
+        let item = |it: &Wanted| NewItem {
+            id: it.linode.0,
+            to: Some(it.to),
+            closes: it.close,
+        };
+        app.begin_batch(
+            actor,
+            &NewOrder {
+                kind: BatchKind::Evacuate,
+                of: order.moves.iter().map(item).collect(),
+                reason: order.why,
+                off: Some((host, order.at)),
+                once,
+            },
+        )
+    });
+    match begun.await {
+        Ok(Ok(id)) => Ok(page::see_other(&format!("/staff/batches/{id}"))),
+        Ok(Err(problems)) => present(portal, staff, host.0, FormState::again(form, problems)).await,
+        Err(fault) => Err(fault.at(format!("{PATH}/{host}/evacuate"), "Look at the plan again")),
+    }
 }
 
 /// `POST /staff/hosts/{id}/evacuate`: the pairs that the page showed, each looked at anew.
@@ -368,6 +419,9 @@ pub async fn make(
         return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
     }
     let asked = order.moves.len();
+    if asked > FEW {
+        return in_background(&portal, &staff, host, (form.0, order)).await;
+    }
     let outcome = staff
         .submit(&portal, move |app, actor| app.evacuate(actor, host, &order))
         .await;

@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::DateTime;
 use std::collections::HashMap;
 
-use super::list::{Asked, spans};
+use super::list::{Params, spans};
 use crate::domain::fairness::judge::{Verdict, compared, verdict};
 use crate::domain::fairness::usage::{Range, Usage};
 use crate::domain::ids::{HostId, LinodeId};
@@ -20,7 +20,7 @@ use crate::web::ui::chart::{Chart, Scale, Values, Words};
 use crate::web::ui::usage::{
     RangeTab, maybe_percent, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };
-use crate::web::ui::{Tag, When, Zone};
+use crate::web::ui::{Link, Tag, When, Zone};
 
 /// Rows of the table; the CSV has all.
 const MOST_ROWS: usize = 100;
@@ -37,7 +37,7 @@ pub struct HostFairnessPage {
     pub rows: Vec<Row>,
     pub in_all: usize,
     pub csv: String,
-    pub linodes: Vec<(String, [String; 6])>,
+    pub linodes: Vec<(Link, [String; 6])>,
     pub linodes_of: &'static str,
 }
 
@@ -50,14 +50,14 @@ pub struct Row {
     pub verdict: Tag,
 }
 
-struct Found {
+struct Loaded {
     host: Host,
     intervals: Vec<Interval>,
     usage: Vec<(LinodeId, Usage)>,
     labels: HashMap<LinodeId, String>,
 }
 
-async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fault> {
+async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Loaded, i64), Fault> {
     let now = portal.now().utc().timestamp();
     let host = HostId(id);
     let found = portal::read(portal, move |conn| {
@@ -80,7 +80,7 @@ async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fa
         );
         of.sort_unstable();
         of.dedup();
-        Ok(Some(Found {
+        Ok(Some(Loaded {
             host: found,
             labels: store::fairness::labels(conn, &of)?.into_iter().collect(),
             intervals,
@@ -91,14 +91,14 @@ async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fa
     Ok((found.ok_or(Fault::NotFound)?, now))
 }
 
-fn part(found: &Found, id: Option<LinodeId>, ratio: i64) -> String {
+fn part(found: &Loaded, id: Option<LinodeId>, ratio: i64) -> String {
     let Some(label) = id.and_then(|id| found.labels.get(&id)) else {
         return String::new();
     };
     format!("{label}, {} %", percent(ratio as f64 / 1000.0))
 }
 
-fn row(found: &Found, it: &Interval, zone: Zone) -> Row {
+fn row(found: &Loaded, it: &Interval, zone: Zone) -> Row {
     let ratio = |thousandths: i64| thousandths as f64 / 1000.0;
     // In a single interval any contention is judged: what is too little is for the whole.
     let verdict = match it {
@@ -172,7 +172,7 @@ fn linode(usage: &Usage) -> [String; 6] {
 }
 
 /// `GET /staff/hosts/{id}/fairness`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
     let (found, now) = find(&portal, id.0, range).await?;
     let url = format!("/staff/hosts/{}", id.0);
@@ -207,10 +207,8 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Aske
             .usage
             .iter()
             .map(|(id, usage)| {
-                (
-                    found.labels.get(id).cloned().unwrap_or_default(),
-                    linode(usage),
-                )
+                let label = found.labels.get(id).map_or("", String::as_str);
+                (crate::web::staff::linode::link(*id, label), linode(usage))
             })
             .collect(),
         linodes_of: if range == Range::Beta {
@@ -223,7 +221,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Aske
 }
 
 /// `GET /staff/hosts/{id}/fairness.csv`
-pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
     let (found, _) = find(&portal, id.0, range).await?;
     let names = [

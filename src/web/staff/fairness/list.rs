@@ -24,7 +24,7 @@ use crate::web::ui::usage::{
 };
 use crate::web::ui::{Link, Pager, Tag};
 
-const PATH: &str = Asked::PATH;
+const PATH: &str = Params::PATH;
 const MINUTE: i64 = 60;
 const TEN: i64 = 600;
 const DAY: i64 = 86_400;
@@ -41,6 +41,8 @@ pub struct FairnessPage {
     pub ranges: Vec<RangeTab>,
     pub range: &'static str,
     pub rows: Vec<Row>,
+    /// Those of which nothing can be said, as there was too little contention.
+    pub quiet: Vec<Row>,
     pub csv: String,
     pub pager: Pager,
 }
@@ -175,7 +177,7 @@ fn worst_words(worst: &Worst) -> String {
 }
 
 /// `GET /staff/fairness`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let mut asked = asked.0;
     let range = range(&asked.range)?;
     asked.range = range.to_string();
@@ -195,18 +197,25 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         asked.after.clear();
     }
     let (shown, pager) = asked.page(shown, |it| it.host.id.to_string());
+    let rows_of = |fits: &dyn Fn(Verdict) -> bool| {
+        let fitting = shown
+            .iter()
+            .filter(|it| fits(verdict(&it.summary.figures())));
+        fitting.map(|it| row(it, range)).collect()
+    };
     page::html(&FairnessPage {
         page: staff.page(Area::StaffFairness, "Fairness of hosts"),
         ranges: range_tabs(range, |range| format!("{PATH}?range={range}")),
         range: range_name(range),
         csv: asked.csv_url(),
         pager,
-        rows: shown.iter().map(|it| row(it, range)).collect(),
+        quiet: rows_of(&|verdict| verdict == Verdict::TooLittle),
+        rows: rows_of(&|verdict| verdict != Verdict::TooLittle),
     })
 }
 
 /// `GET /staff/fairness.csv`
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
     let now = portal.now().utc().timestamp();
     let all = portal::read(&portal, move |conn| {

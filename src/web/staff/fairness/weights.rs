@@ -16,8 +16,9 @@ use crate::web::extract::{Form, Query, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
+use crate::web::staff::linode;
 use crate::web::ui::usage::percent;
-use crate::web::ui::{Choice, Field, Input, Pager, Problems, When};
+use crate::web::ui::{Choice, Field, Input, Link, Pager, Problems, When};
 
 const PATH: &str = "/staff/fairness/weights";
 
@@ -55,8 +56,8 @@ pub struct Preview {
 
 #[derive(Debug)]
 pub struct OwnRow {
-    pub linode: i64,
-    pub label: String,
+    pub id: i64,
+    pub linode: Link,
     pub host: String,
     pub weight: i64,
     pub by_rule: i64,
@@ -98,7 +99,7 @@ pub struct LinodeForm {
 
 type Labelled = (Metered, String);
 
-struct Found {
+struct Loaded {
     stored: Option<RuleRow>,
     plans: Vec<Plan>,
     own: Vec<Own>,
@@ -106,7 +107,7 @@ struct Found {
     of: Option<(LinodeId, String, Vec<Labelled>)>,
 }
 
-async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Found, Fault> {
+async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Loaded, Fault> {
     portal::read(portal, move |conn| {
         let row = match linode {
             Some(id) => store::linode::linode(conn, id)?,
@@ -126,10 +127,10 @@ async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Res
             }
             None => None,
         };
-        Ok(Found {
+        Ok(Loaded {
             stored: store::fairness::weights::stored(conn)?,
             plans: store::catalogue::plans(conn)?,
-            own: store::fairness::weights::list_own(conn, after, Asked::limit())?,
+            own: store::fairness::weights::list_own(conn, after, Params::limit())?,
             of,
         })
     })
@@ -144,7 +145,7 @@ fn claim(of: &Metered, own_weight: Option<i64>) -> Claim {
     }
 }
 
-fn preview(found: &Found, rule: Rule, weight: Option<i64>, asked: &Asked) -> Option<Preview> {
+fn preview(found: &Loaded, rule: Rule, weight: Option<i64>, asked: &Params) -> Option<Preview> {
     let (id, host, all) = found.of.as_ref()?;
     let pairs: Vec<(i64, i64)> = all
         .iter()
@@ -199,7 +200,12 @@ fn preview(found: &Found, rule: Rule, weight: Option<i64>, asked: &Asked) -> Opt
     })
 }
 
-async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Problems) -> Response {
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    asked: Params,
+    mut problems: Problems,
+) -> Response {
     let looks_at_rule = !asked.kind.is_empty();
     let looked = looks_at_rule
         .then(|| parse_rule(&mut problems, &asked.kind, &asked.base, &asked.unit_mb))
@@ -221,9 +227,9 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
         .crumb("Fairness of hosts", "/staff/fairness")
         .problems(problems);
     let zone = page.zone();
-    let all = Asked {
+    let all = Params {
         after: asked.after.clone(),
-        ..Asked::default()
+        ..Params::default()
     };
     let (own, pager) = all.page(found.own.clone(), |last| last.linode.to_string());
     let view = WeightsPage {
@@ -244,8 +250,8 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
         own: own
             .into_iter()
             .map(|it| OwnRow {
-                linode: it.linode.0,
-                label: it.label,
+                id: it.linode.0,
+                linode: linode::link(it.linode, &it.label),
                 host: it.host,
                 weight: it.weight,
                 by_rule: rule.weight(it.ram_mb, it.plan_weight),
@@ -278,7 +284,7 @@ fn plan_row(plan: &Plan, now: Rule, then: Rule) -> [String; 5] {
     ]
 }
 
-fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
+fn rule_fields(asked: &Params, rule: Rule, problems: &Problems) -> Vec<Field> {
     let [kind, base, unit] = if asked.kind.is_empty() {
         rule_words(rule)
     } else {
@@ -307,7 +313,7 @@ fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
     ])
 }
 
-fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
+fn linode_fields(asked: &Params, problems: &Problems) -> Vec<Field> {
     problems.on([
         Field::number("linode", "Linode's number").value(&asked.linode),
         Field::number("weight", "Weight")
@@ -320,18 +326,18 @@ fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
 }
 
 /// `GET /staff/fairness/weights`
-pub async fn show(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn show(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     present(&portal, &staff, asked.0, Problems::default()).await
 }
 
 /// `POST /staff/fairness/weights/rule`
 pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Response {
     let form = form.0;
-    let asked = Asked {
+    let asked = Params {
         kind: form.kind.clone(),
         base: form.base.clone(),
         unit_mb: form.unit_mb.clone(),
-        ..Asked::default()
+        ..Params::default()
     };
     let mut problems = Problems::default();
     let Some(rule) = parse_rule(&mut problems, &form.kind, &form.base, &form.unit_mb) else {
@@ -354,11 +360,11 @@ pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Re
 /// `POST /staff/fairness/weights/linode`
 pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -> Response {
     let form = form.0;
-    let asked = Asked {
+    let asked = Params {
         linode: form.linode.clone(),
         weight: form.weight.clone(),
         reason: form.reason.clone(),
-        ..Asked::default()
+        ..Params::default()
     };
     let mut problems = Problems::default();
     let linode = parse_linode(&mut problems, &form.linode);

@@ -57,12 +57,12 @@ pub struct DeedForm {
 }
 
 /// `GET /staff/faq`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let after = Asked::read(&asked.after)?.unwrap_or(QuestionId(0));
+    let after = Params::read(&asked.after)?.unwrap_or(QuestionId(0));
     let (questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
         Ok((
-            store::faq::open_questions(conn, after, Asked::limit())?,
+            store::faq::open_questions(conn, after, Params::limit())?,
             store::faq::count_open(conn)?,
             store::faq::entries(conn, "")?,
             store::faq::retired(conn)?,

@@ -5,18 +5,22 @@ use std::collections::HashMap;
 use askama::Template;
 use serde::Deserialize;
 
-use super::plan::{Asked, PATH, Show, planned};
+use super::plan::{PATH, Params, Show, planned};
+use crate::app::batch::{FEW, NewOrder};
 use crate::app::bulk::AT_ONCE;
-use crate::domain::graduation::Candidate;
+use crate::domain::batch::BatchKind;
+use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
+use crate::store::batch::NewItem;
 use crate::store::graduation::Which;
-use crate::web::extract::{Form, Query, Staff};
+use crate::web::extract::{Form, Query, Staff, once_or};
 use crate::web::fault::{Fault, Response};
+use crate::web::page::DonePage;
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::registration::bulk::DonePage;
-use crate::web::ui::units;
+use crate::web::staff::linode;
+use crate::web::ui::{Link, units};
 
 /// Rows that are listed one by one.
 const LISTED: usize = 100;
@@ -27,17 +31,19 @@ pub struct OfferPage {
     pub page: Page,
     /// `linode.host` for each, with `-` between.
     pub pairs: String,
+    /// The form's own mark.
+    pub once: String,
     pub count: usize,
     /// More than one act may take.
     pub left_over: usize,
     /// How many go to each host.
     pub hosts: Vec<(String, usize)>,
-    pub rows: Vec<(String, String, String)>,
+    pub rows: Vec<(Link, String, String)>,
     pub back_url: String,
 }
 
 /// `GET /staff/graduation/offer`
-pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn ask(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let mut filter = asked.filter()?;
     if filter.show != Show::Expired {
@@ -79,6 +85,7 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
             .page(Area::Graduation, title)
             .crumb("Graduation", back_url.clone()),
         pairs: pairs.join("-"),
+        once: once_or(""),
         count,
         left_over: all.len() - count,
         hosts,
@@ -87,7 +94,11 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
             .take(LISTED)
             .map(|(it, to)| {
                 let from_to = format!("{} → {}", plan.name(it.host), plan.name(*to));
-                (it.label.clone(), it.account.clone(), from_to)
+                (
+                    linode::link(it.linode, &it.label),
+                    it.account.clone(),
+                    from_to,
+                )
             })
             .collect(),
         back_url,
@@ -98,6 +109,7 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
 #[serde(deny_unknown_fields)]
 pub struct OfferForm {
     pairs: String,
+    once: String,
 }
 
 /// `linode.host` for each, with `-` between.
@@ -111,11 +123,50 @@ pub fn parse_pairs(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
         .collect()
 }
 
+/// Many are offered their places by a batch: its page says how far it is.
+async fn in_background(
+    portal: &Portal,
+    staff: &Staff,
+    pairs: Vec<(LinodeId, HostId)>,
+    once: String,
+) -> Response {
+    let ids: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
+    let fleet = portal::read(portal, move |conn| {
+        store::graduation::fleet(conn, Which::These(&ids))
+    })
+    .await?;
+    let to: HashMap<LinodeId, HostId> = pairs.into_iter().collect();
+    let item = |it: &Candidate| match it.stands {
+        Stands::Ready { registration, .. } => Some(NewItem {
+            to: to.get(&it.linode).copied(),
+            ..NewItem::of(registration.0)
+        }),
+        Stands::Offered { .. }
+        | Stands::Moving(_)
+        | Stands::WayBackOpen(_)
+        | Stands::NotRegistered => None,
+    };
+    let order = NewOrder {
+        kind: BatchKind::Graduate,
+        of: fleet.iter().filter_map(item).collect(),
+        reason: String::new(),
+        off: None,
+        once,
+    };
+    let id = staff
+        .act(portal, move |app, actor| app.begin_batch(actor, &order))
+        .await?;
+    Ok(page::see_other(&format!("/staff/batches/{id}")))
+}
+
 /// `POST /staff/graduation/offer`: the pairs that the page showed, each looked at anew.
 pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Response {
     let pairs = parse_pairs(&form.0.pairs).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
+    if pairs.len() > FEW {
+        return in_background(&portal, &staff, pairs, form.0.once).await;
+    }
     let asked = pairs.clone();
     let many = staff
         .act(&portal, move |app, actor| {

@@ -15,8 +15,10 @@ use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
+use crate::web::staff::linode;
 use crate::web::ui::list::StateTab;
-use crate::web::ui::{Choice, Field, Link, Pager, Tag, Tone, Zone, units};
+use crate::web::ui::room::{Bar, axis, change};
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, Tone, Zone};
 
 pub(super) const PATH: &str = "/staff/graduation";
 /// Hosts in the table above the list; with more, the filter finds them.
@@ -30,7 +32,7 @@ pub struct GraduationPage {
     pub plan: Field,
     pub host: Field,
     pub text: Field,
-    pub asked: Asked,
+    pub asked: Params,
     pub csv_url: String,
     /// Linodes of the filter that a place can be offered to.
     pub can_offer: usize,
@@ -38,6 +40,8 @@ pub struct GraduationPage {
     pub again: bool,
     pub count: usize,
     pub hosts: Vec<HostRow>,
+    /// Below the name of the column of bars.
+    pub axis: [String; 3],
     pub hosts_left_out: usize,
     pub rows: Vec<Row>,
     pub pager: Pager,
@@ -51,12 +55,13 @@ pub struct HostRow {
     pub goes: usize,
     pub stays: usize,
     pub memory: String,
+    pub memory_bar: Bar,
     pub disk: String,
 }
 
 #[derive(Debug)]
 pub struct Row {
-    pub label: String,
+    pub linode: Link,
     pub account: String,
     pub plan: String,
     pub change: Tag,
@@ -147,7 +152,7 @@ impl Filter {
     }
 }
 
-impl Asked {
+impl Params {
     pub fn filter(&self) -> Result<Filter, Fault> {
         let show = Show::ALL
             .iter()
@@ -178,7 +183,7 @@ pub(super) async fn planned(portal: &Portal, staff: &Staff) -> Result<Plan, Faul
 }
 
 /// `GET /staff/graduation`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let filter = asked.filter()?;
     let plan = planned(&portal, &staff).await?;
@@ -211,6 +216,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         count,
         hosts: if from == 0 { table } else { Vec::new() },
         hosts_left_out,
+        axis: axis(largest(&plan)),
         rows: shown.iter().map(|line| row(&plan, line, zone)).collect(),
         pager,
         asked,
@@ -236,7 +242,7 @@ fn first(found: &[&Line], after: &str) -> Result<usize, Fault> {
     })
 }
 
-fn tabs(plan: &Plan, filter: &Filter, asked: &Asked) -> Vec<StateTab> {
+fn tabs(plan: &Plan, filter: &Filter, asked: &Params) -> Vec<StateTab> {
     Show::ALL
         .iter()
         .map(|(show, word, label)| {
@@ -262,6 +268,12 @@ fn concerns(place: &Place, plan: &Plan) -> bool {
             .any(|line| line.candidate.host == place.room.host)
 }
 
+/// The memory of the largest host.
+fn largest(plan: &Plan) -> i64 {
+    let all = plan.before.iter().map(|place| place.room.memory_mb);
+    all.max().unwrap_or(0)
+}
+
 fn host_rows(plan: &Plan, filter: &Filter) -> (Vec<HostRow>, usize) {
     let mut counts: std::collections::HashMap<HostId, (usize, usize, usize)> =
         std::collections::HashMap::new();
@@ -275,7 +287,7 @@ fn host_rows(plan: &Plan, filter: &Filter) -> (Vec<HostRow>, usize) {
             Outcome::Cannot(_) | Outcome::Waits => here.2 += 1,
         }
     }
-    let free = |mib: i64| units::mebibytes(mib);
+    let largest = largest(plan);
     let rows: Vec<HostRow> = plan
         .before
         .iter()
@@ -296,21 +308,18 @@ fn host_rows(plan: &Plan, filter: &Filter) -> (Vec<HostRow>, usize) {
                 comes,
                 goes,
                 stays,
-                memory: change(free(now.memory_free_mb()), free(then.memory_free_mb())),
-                disk: change(free(now.disk_free_mb()), free(then.disk_free_mb())),
+                memory: change(now.memory_free_mb(), then.memory_free_mb()),
+                memory_bar: Bar::new(
+                    (now.memory_promised_mb, then.memory_promised_mb),
+                    now.memory_mb,
+                    largest,
+                ),
+                disk: change(now.disk_free_mb(), then.disk_free_mb()),
             }
         })
         .collect();
     let left_out = rows.len().saturating_sub(HOSTS);
     (rows.into_iter().take(HOSTS).collect(), left_out)
-}
-
-fn change(before: String, after: String) -> String {
-    if before == after {
-        before
-    } else {
-        format!("{before} → {after}")
-    }
 }
 
 fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
@@ -342,7 +351,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
         Stands::Ready { expired: None, .. } | Stands::NotRegistered => (None, String::new()),
     };
     Row {
-        label: it.label.clone(),
+        linode: linode::link(it.linode, &it.label),
         account: it.account.clone(),
         plan: it.plan_label.clone(),
         change,
@@ -352,7 +361,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 }
 
 /// `GET /staff/graduation.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     let plan = planned(&portal, &staff).await?;
     let names = [

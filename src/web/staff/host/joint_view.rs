@@ -25,6 +25,13 @@ pub struct AskedRow {
 }
 
 impl JointView {
+    /// What can be asked for, for those who may.
+    #[must_use]
+    pub fn for_those_who(mut self, may: bool) -> Self {
+        self.acts.retain(|_| may);
+        self
+    }
+
     pub fn new(
         host: &Host,
         memory: &Memory,

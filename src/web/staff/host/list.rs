@@ -10,14 +10,14 @@ use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
 use crate::domain::time::Time;
 use crate::store;
-use crate::store::host::Host;
+use crate::store::host::{Host, HostFilter};
 use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::Response;
-use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
+use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::Portal;
 use crate::web::staff::heard;
 use crate::web::ui::names::{platform_name, role_name};
-use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
+use crate::web::ui::{Field, Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/host/list.html")]
@@ -26,6 +26,9 @@ pub struct HostsPage {
     pub only_silent: bool,
     pub only_emptying: bool,
     pub only_untrusted: bool,
+    /// What the form keeps.
+    pub kept: Vec<(&'static str, String)>,
+    pub text: Field,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -51,6 +54,8 @@ filters! {
     emptying,
     /// `untrusted`: only those whose ledger is not trusted.
     ledger,
+    /// A part of the name.
+    q,
     /// The name of the last host of the page before.
     after,
 }
@@ -96,18 +101,22 @@ fn signed_mebibytes(count: i64) -> String {
 }
 
 /// `GET /staff/hosts`
-pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let (now, asked) = (portal.now(), asked.0);
     let only_silent = asked.silent == "yes";
     let only_emptying = asked.emptying == "yes";
     let only_untrusted = asked.ledger == "untrusted";
-    let since = only_silent.then(|| now.plus_s(-SILENT_S));
+    let filter = HostFilter {
+        silent_since: only_silent.then(|| now.plus_s(-SILENT_S)),
+        emptying: only_emptying,
+        untrusted: only_untrusted,
+        text: clipped(&asked.q, 100),
+    };
     let after = asked.after.clone();
     let (staff, (all, rooms, plans)) = asks
         .read(move |conn, _| {
             let after = (!after.is_empty()).then_some(after.as_str());
-            let only = (only_emptying, only_untrusted);
-            let all = store::host::page(conn, since, only, after, Asked::limit())?;
+            let all = store::host::page(conn, &filter, after, Params::limit())?;
             Ok((
                 all,
                 store::host::room::rooms(conn, asked_at(now))?,
@@ -146,6 +155,12 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
         only_silent,
         only_emptying,
         only_untrusted,
+        text: Field::text("q", "Name").value(&asked.q),
+        kept: vec![
+            ("silent", asked.silent),
+            ("emptying", asked.emptying),
+            ("ledger", asked.ledger),
+        ],
         rows,
         pager,
     })

@@ -9,6 +9,7 @@ use super::list::{Row, row};
 use super::shared::{PATH, number, optional};
 use crate::app::host::HostLimits;
 use crate::app::host::liveness::asked_at;
+use crate::domain::account::Right;
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::placement::Room;
@@ -24,6 +25,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
+use crate::web::staff::linode;
 use crate::web::ui::{Action, Choice, Field, FormState, Input, Link, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
@@ -56,7 +58,7 @@ pub struct HostPage {
 
 #[derive(Debug)]
 pub struct OccupantRow {
-    pub label: String,
+    pub linode: Link,
     pub account: String,
     pub plan: String,
     pub status: Tag,
@@ -128,7 +130,8 @@ async fn present(
         &HostPage {
             emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
             empty: empty_words(&detail, hanging, zone),
-            joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone)),
+            joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone))
+                .for_those_who(staff.actor.may(Right::Hosts)),
             ..HostPage::new(page, &detail, typed, (room.as_ref(), portal.now()))
         },
     )
@@ -172,7 +175,9 @@ impl HostPage {
                 .hint("Empty for none. It reaches running copies too.")
                 .with(&page.problems),
             actions: Action::those([(
-                host.state != HostState::Quarantined && detail.occupants_in_all > 0,
+                host.state != HostState::Quarantined
+                    && detail.occupants_in_all > 0
+                    && page.may(Right::Evacuation),
                 ask("evacuate", format!("Evacuate {}…", host.name)),
             )]),
             agent_actions: Action::those([
@@ -194,12 +199,12 @@ impl HostPage {
     }
 }
 
-fn occupant_row((linode, plan, account): &(Linode, String, String)) -> OccupantRow {
+fn occupant_row((of, plan, account): &(Linode, String, String)) -> OccupantRow {
     OccupantRow {
-        label: linode.label.clone(),
+        linode: linode::link(of.id, &of.label),
         account: account.clone(),
         plan: plan.clone(),
-        status: Tag::linode(linode.status),
+        status: Tag::linode(of.status),
     }
 }
 
@@ -293,7 +298,15 @@ pub async fn set_state(
         })
         .await
         .map_err(|fault| fault.at(url, "Look at the host again"))?;
-    page::said(&format!("{PATH}/{}", id.0), format!("The host is {state}."))
+    let offers = if state == HostState::Enabled {
+        ""
+    } else {
+        " Offers of places on it are called off, and those who had them are told."
+    };
+    page::said(
+        &format!("{PATH}/{}", id.0),
+        format!("The host is {state}.{offers}"),
+    )
 }
 
 /// `POST /staff/hosts/{id}/limits`

@@ -1,21 +1,25 @@
 //! What staff do with a migration: cancel, retry, roll back, and the way back where its member has none. Each is asked first.
 
+use serde::Deserialize;
+
 use super::shared::PATH;
 use super::show::find;
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::Step;
+use crate::domain::migration::{MigrationKind, Step};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
-use crate::web::extract::{Form, Nothing, Path, Staff};
+use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::migration::trial;
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::Portal;
+use crate::web::ui::{Field, FormState, Input};
 
-type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
+/// With the reason that was typed.
+type Call = fn(&App, &Actor, MigrationId, &str) -> Result<Migration, AppError>;
 
 /// What staff can do with a migration, by the last part of the address.
 struct Deed {
@@ -31,7 +35,7 @@ const DEEDS: [Deed; 5] = [
         verb: "try",
         title: "Try on the new host",
         consequences: &[],
-        call: |app, actor, id| app.try_there(actor, id),
+        call: |app, actor, id, _| app.try_there(actor, id),
         danger: false,
     },
     Deed {
@@ -40,7 +44,7 @@ const DEEDS: [Deed; 5] = [
         consequences: &[
             "The Linode moves to its former host again, with all data as it is now. That host must be enabled for it.",
         ],
-        call: |app, actor, id| app.way_back(actor, id),
+        call: |app, actor, id, _| app.way_back(actor, id),
         danger: false,
     },
     Deed {
@@ -49,21 +53,21 @@ const DEEDS: [Deed; 5] = [
         consequences: &[
             "The Linode stays where it is and goes on running. What was copied is thrown away, the place on the new host is given up.",
         ],
-        call: |app, actor, id| app.cancel_migration(actor, id),
+        call: |app, actor, id, why| app.call_off(actor, id, why),
         danger: true,
     },
     Deed {
         verb: "retry",
         title: "Retry",
         consequences: &["It is queued again, and goes on from what was copied."],
-        call: |app, actor, id| app.retry_migration(actor, id),
+        call: |app, actor, id, _| app.retry_migration(actor, id),
         danger: false,
     },
     Deed {
         verb: "roll-back",
         title: "Roll back",
         consequences: &[],
-        call: |app, actor, id| app.roll_back_migration(actor, id),
+        call: |app, actor, id, _| app.roll_back_migration(actor, id),
         danger: true,
     },
 ];
@@ -106,24 +110,45 @@ fn roll_back_words(detail: &MigrationDetail) -> Vec<String> {
     ]
 }
 
+/// Only a cancel takes a reason.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeedForm {
+    reason: String,
+}
+
 /// `GET /staff/migrations/{id}/{cancel|retry|roll-back|try|way-back}`
 pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
-    let (id, verb) = path.0;
+    present(&portal, &staff, path.0, FormState::anew()).await
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    (id, verb): (i64, String),
+    FormState { typed, problems }: FormState<DeedForm>,
+) -> Response {
     let deed = deed(&verb)?;
-    let found = find(&portal, id).await?;
+    let found = find(portal, id).await?;
+    let of = &found.detail;
     let url = format!("{PATH}/{id}");
-    let title = format!(
-        "{} migration {id} of {}",
-        deed.title, found.detail.linode.label
-    );
+    let title = format!("{} migration {id} of {}", deed.title, of.linode.label);
     let page = staff
         .page(Area::Migrations, format!("{title}?"))
         .crumb("Migrations", PATH)
-        .crumb(format!("Migration {id}"), &url);
+        .crumb(format!("Migration {id}"), &url)
+        .problems(problems);
     let page = ConfirmPage::new(page, title, format!("{url}/{verb}")).danger(deed.danger);
     let page = match verb.as_str() {
-        "roll-back" => page.says(roll_back_words(&found.detail)),
-        "try" => page.says(trial::consequences(&found.detail)),
+        "roll-back" => page.says(roll_back_words(of)),
+        "try" => page.says(trial::consequences(of)),
+        // A move off a host has told them its reason.
+        "cancel" if of.migration.kind != MigrationKind::Evacuation => {
+            page.says(deed.consequences.iter().copied()).field(
+                Field::new("reason", "Why (its members read this)", Input::Area(3))
+                    .value(typed.unwrap_or_default().reason),
+            )
+        }
         _ => page.says(deed.consequences.iter().copied()),
     };
     page.back(url, "Leave it as it is").html()
@@ -134,16 +159,23 @@ pub async fn act(
     portal: Portal,
     staff: Staff,
     path: Path<(i64, String)>,
-    _: Form<Nothing>,
+    form: Form<DeedForm>,
 ) -> Response {
     let (id, verb) = path.0;
-    let call = deed(&verb)?.call;
+    let (call, typed) = (deed(&verb)?.call, form.0);
     let url = format!("{PATH}/{id}");
+    let reason = typed.reason.clone();
     match staff
-        .act(&portal, move |app, actor| call(app, actor, MigrationId(id)))
+        .submit(&portal, move |app, actor| {
+            call(app, actor, MigrationId(id), &reason)
+        })
         .await
+        .map_err(|fault| fault.at(url.clone(), "See how the migration stands"))?
     {
         Ok(_) => Ok(page::see_other(&url)),
-        Err(fault) => Err(fault.at(url, "See how the migration stands")),
+        Err(problems) => {
+            let again = FormState::again(typed, problems);
+            present(&portal, &staff, (id, verb), again).await
+        }
     }
 }

@@ -12,8 +12,9 @@ use crate::store;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
+use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, age, clipped, filters};
 use crate::web::portal::Portal;
+use crate::web::staff::linode;
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::names::kind_name;
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
@@ -27,8 +28,10 @@ pub struct MigrationsPage {
     pub narrowed: Option<String>,
     /// The tab that is shown.
     pub state: String,
-    pub kind: Field,
-    pub from: Field,
+    pub oldest: bool,
+    pub fields: Vec<Field>,
+    /// The Linode that it is only of.
+    pub linode: String,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -36,7 +39,7 @@ pub struct MigrationsPage {
 #[derive(Debug)]
 pub struct Row {
     pub link: Link,
-    pub linode: String,
+    pub linode: Link,
     pub account: String,
     pub kind: &'static str,
     pub from: String,
@@ -49,9 +52,15 @@ pub struct Row {
 
 filters! {
     PATH, ROWS, FROM_TABS;
-    state, host, kind,
+    state, host, kind, linode, q,
     /// The host it moves off.
     from,
+    /// `2.4`: only of Linodes that have a profile with such a kernel.
+    kernel,
+    /// Made so many hours ago, or longer.
+    age,
+    /// `oldest`: these first.
+    order,
     /// Made since: microseconds from 1970.
     since,
     /// The Monday of a week, in UTC.
@@ -61,8 +70,8 @@ filters! {
     before,
 }
 
-impl Asked {
-    fn filter(&self) -> Result<MigrationFilter, Fault> {
+impl Params {
+    fn filter(&self, now: Time) -> Result<MigrationFilter, Fault> {
         let (mut begun, mut failed_try) = (false, None);
         let states = match self.state.as_str() {
             // As readiness counts: see `domain::readiness::ended`.
@@ -99,7 +108,8 @@ impl Asked {
         Ok(MigrationFilter {
             states,
             host: Self::read(&self.host)?,
-            linode: None,
+            linode: Self::read(&self.linode)?,
+            text: clipped(&self.q, 100),
             kind: Self::read(&self.kind)?,
             source: Self::read(&self.from)?,
             made_since: since
@@ -110,6 +120,17 @@ impl Asked {
             begun,
             failed_try,
             among: None,
+            old_kernel: match self.kernel.as_str() {
+                "" => false,
+                "2.4" => true,
+                _ => return Err(Self::unknown()),
+            },
+            made_before: Self::older(&self.age, now)?,
+            oldest_first: match self.order.as_str() {
+                "" => false,
+                "oldest" => true,
+                _ => return Err(Self::unknown()),
+            },
         })
     }
 
@@ -128,7 +149,7 @@ impl Asked {
             "under-way" => Some("started, and not over".to_owned()),
             _ => None,
         };
-        let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
+        let oldest = (!self.order.is_empty()).then(|| "the oldest first".to_owned());
         let week =
             (!self.week.is_empty()).then(|| match (self.state.as_str(), self.weeks.as_str()) {
                 ("tried", weeks) => {
@@ -139,7 +160,8 @@ impl Asked {
             });
         let from = (!self.from.is_empty()).then(|| "off one host".to_owned());
         let since = (!self.since.is_empty()).then(|| "since it was last emptied".to_owned());
-        let parts: Vec<String> = [kind, state, host, from, since, week]
+        let linode = (!self.linode.is_empty()).then(|| format!("of Linode {}", self.linode));
+        let parts: Vec<String> = [kind, state, from, since, week, linode, oldest]
             .into_iter()
             .flatten()
             .collect();
@@ -155,11 +177,11 @@ fn weeks_words(weeks: &str) -> String {
 }
 
 /// `GET /staff/migrations`
-pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let wanted = asked
-        .filter()
-        .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
+        .filter(portal.now())
+        .and_then(|filter| Ok((filter, Params::read(&asked.before)?)));
     let silent_since = portal.now().plus_s(-SILENT_S);
     let only_stuck = asked.state == "stuck";
     let only_tried = asked.state == "trial-failed";
@@ -171,7 +193,7 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
             if only_tried {
                 filter.among = Some(store::trial::failed(conn)?);
             }
-            let rows = store::migration::list::migrations(conn, &filter, before, Asked::limit())?;
+            let rows = store::migration::list::migrations(conn, &filter, before, Params::limit())?;
             Ok((
                 rows,
                 store::migration::counts(conn)?,
@@ -185,8 +207,11 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
         "All kinds",
         kinds.map(|kind| Choice::new(kind, kind_name(*kind))),
     );
-    let hosts = hosts.into_iter().map(|(id, name)| Choice::new(id, name));
-    let hosts = Choice::any("All hosts", hosts);
+    let hosts = |any: &'static str| {
+        let hosts = hosts.iter().map(|(id, name)| Choice::new(id, name));
+        Choice::any(any, hosts)
+    };
+    let old = Choice::any("All kernels", [Choice::new("2.4", "With a kernel 2.4")]);
     let page = staff.page(Area::Migrations, "Migrations");
     let zone = page.zone();
     let rows = rows.iter().map(|row| view(row, zone)).collect();
@@ -194,8 +219,16 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
         tabs: tabs(&asked.state, &counts),
         narrowed: asked.narrowed(),
         state: asked.state,
-        kind: Field::select("kind", "Kind", kinds).value(&asked.kind),
-        from: Field::select("from", "From host", hosts).value(&asked.from),
+        oldest: !asked.order.is_empty(),
+        fields: vec![
+            Field::select("kind", "Kind", kinds).value(&asked.kind),
+            Field::select("host", "From or to host", hosts("All hosts")).value(&asked.host),
+            Field::select("from", "From host", hosts("All hosts")).value(&asked.from),
+            Field::select("kernel", "Kernel", old).value(&asked.kernel),
+            age(&asked.age),
+            Field::text("q", "Linode or account").value(&asked.q),
+        ],
+        linode: asked.linode,
         rows,
         pager,
         page,
@@ -207,7 +240,7 @@ fn view(row: &MigrationRow, zone: Zone) -> Row {
     let begun = it.finished_at.or(it.started_at).or(it.queued_at);
     Row {
         link: Link::new(format!("{PATH}/{}", it.id), format!("Migration {}", it.id)),
-        linode: row.linode.clone(),
+        linode: linode::link(it.linode_id, &row.linode),
         account: row.account.clone(),
         kind: kind_name(it.kind),
         from: row.source.clone(),

@@ -8,6 +8,7 @@ use super::rows::{self, StepRow, TrailRow};
 use super::shared::PATH;
 use super::waits::{WaitsView, can_roll_back, waits};
 use crate::app::migration::guard::closed_to_members;
+use crate::domain::account::Right;
 use crate::domain::audit::Object;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::MigrationState as State;
@@ -46,7 +47,7 @@ pub struct StaffMigrationPage {
     pub facts: Vec<(&'static str, String)>,
 }
 
-pub(in crate::web::staff) struct Found {
+pub(in crate::web::staff) struct Loaded {
     pub detail: MigrationDetail,
     jobs: Vec<JobRow>,
     trail: Vec<AuditRow>,
@@ -55,7 +56,7 @@ pub(in crate::web::staff) struct Found {
     now: Time,
 }
 
-pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
+pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Loaded, Fault> {
     let (id, now) = (MigrationId(id), portal.now());
     portal::find(portal, move |conn| {
         let Some(detail) = store::migration::page::migration(conn, None, id, now)? else {
@@ -64,7 +65,7 @@ pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Foun
         let account = crate::store::account::account(conn, detail.migration.account_id)?
             .map(|account| account.name)
             .unwrap_or_default();
-        Ok(Some(Found {
+        Ok(Some(Loaded {
             jobs: store::job::list::jobs_of_migration(conn, id)?,
             trail: store::audit::audit_of(conn, Object::Migration(id))?,
             bugs: store::bug::links::explaining(conn, id)?,
@@ -91,12 +92,13 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 impl StaffMigrationPage {
-    fn new(page: Page, found: &Found) -> Self {
+    fn new(page: Page, found: &Loaded) -> Self {
         let zone = page.zone();
         let migration = &found.detail.migration;
         Self {
             shown: MigrationPage {
-                trial: trial::view(&found.detail, &format!("{PATH}/{}", migration.id)),
+                trial: trial::view(&found.detail, &format!("{PATH}/{}", migration.id), zone)
+                    .map(|it| it.for_those_who(page.may(Right::Moves))),
                 ..MigrationPage::new(page.clone(), &found.detail, found.now).for_staff()
             },
             trial_detail: found
@@ -114,8 +116,15 @@ impl StaffMigrationPage {
                 .map(|row| rows::trail(row, zone))
                 .collect(),
             bugs: found.bugs.iter().map(rows::bug).collect(),
-            actions: actions(&found.detail, found.now),
-            waits: waits(&found.detail, found.now, zone),
+            actions: if page.may(Right::Moves) {
+                actions(&found.detail, found.now)
+            } else {
+                Vec::new()
+            },
+            waits: waits(&found.detail, found.now, zone).map(|mut it| {
+                it.links.retain(|link| page.may(needed(link)));
+                it
+            }),
             facts: vec![
                 ("Round", migration.round.to_string()),
                 ("Epoch at the source", migration.epoch.to_string()),
@@ -135,6 +144,17 @@ impl StaffMigrationPage {
             ],
             page,
         }
+    }
+}
+
+/// What a link of those beside what it waits for leads to: to read, or to be asked.
+fn needed(link: &Link) -> Right {
+    if !link.label.ends_with('…') {
+        Right::Read
+    } else if link.url.starts_with("/staff/hosts/") {
+        Right::Hosts
+    } else {
+        Right::Moves
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::host::HostState;
 use crate::domain::job::JobState;
 use crate::domain::migration::{MigrationState as State, Step};
 use crate::domain::time::Time;
+use crate::domain::trial::First;
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;
@@ -145,7 +146,13 @@ impl Waits<'_> {
             State::Holding if row.step == Some(Step::Hold) => {
                 let over = row.over_limit(self.detail.queue.forecast);
                 let what = match (self.detail.queue.held_until.or(row.not_before), over) {
+                    _ if self.detail.queue.first == Some(First::Failed) => {
+                        "its member's word: it was to be tried first, and that failed".to_owned()
+                    }
                     (Some(at), _) if at > self.now => format!("its time to stop, {}", self.zone.both(at).text),
+                    _ if matches!(self.detail.queue.first, Some(First::ToTry | First::AtWork)) => {
+                        "the end of its trial on the new host".to_owned()
+                    }
                     (_, Some((limit_s, forecast))) => format!(
                         "a stop within its member's limit of {}: now it would take {}",
                         units::span(i64::from(limit_s)),
@@ -156,7 +163,7 @@ impl Waits<'_> {
                 Some(self.view(
                     what,
                     row.in_step_at,
-                    "Its member can choose another time or cancel; staff set how many stop at once.",
+                    "Its member can choose another time, go on without a trial or cancel; staff can have it tried again, and set how many stop at once.",
                     vec![Link::new("/staff/programme/times", "Times and limits")],
                 ))
             }
@@ -275,6 +282,15 @@ impl Waits<'_> {
                 ),
                 job.finished_at,
                 "Mend what the job's log says and retry it; or take back what has begun.",
+                links,
+            ));
+        }
+        if let Some(since) = self.detail.queue.job_paused {
+            links.insert(0, Link::new("/staff/jobs/pauses", "Paused jobs"));
+            return Some(self.view(
+                format!("staff: they hold “{step}” on {} back", host.name),
+                Some(since),
+                "Staff end the pause.",
                 links,
             ));
         }

@@ -93,11 +93,11 @@ filters! {
 }
 
 /// `GET /staff/held`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let after = Asked::read(&asked.after)?;
+    let after = Params::read(&asked.after)?;
     let rows = portal::read(&portal, move |conn| {
-        store::ownership::hold::page(conn, after, Asked::limit())
+        store::ownership::hold::page(conn, after, Params::limit())
     })
     .await?;
     let (rows, pager) = asked.page(rows, |(hold, _)| hold.linode_id.to_string());
@@ -117,7 +117,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     })
 }
 
-enum Found {
+enum Standing {
     Held(Box<Case>),
     /// Not held, or not any more.
     Settled(Box<Settled>),
@@ -148,7 +148,7 @@ const OPEN: [State; 8] = [
     State::Returning,
 ];
 
-async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
+async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Standing, Fault> {
     let id = LinodeId(id);
     staff
         .act(portal, move |app, actor| match app.held(actor, id) {
@@ -158,7 +158,7 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
                     linode: Some(id),
                     ..MigrationFilter::default()
                 };
-                Ok(Found::Held(Box::new(Case {
+                Ok(Standing::Held(Box::new(Case {
                     owner: store::host::host(conn, held.linode.host_id)?,
                     moves: store::migration::list::migrations(conn, &filter, None, 20)?,
                     recovers: store::attention::pause(conn, id)?.recovery_since.is_some(),
@@ -167,7 +167,7 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
             }),
             Err(AppError::NotFound) => app.db.read(|conn| {
                 let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
-                Ok(Found::Settled(Box::new(Settled {
+                Ok(Standing::Settled(Box::new(Settled {
                     owner: store::host::host(conn, linode.host_id)?,
                     trail: store::audit::audit_of(conn, Object::Linode(id))?,
                     linode,
@@ -188,13 +188,13 @@ fn host_link(host: Option<&Host>) -> Link {
 /// `GET /staff/held/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     match find(&portal, &staff, id.0).await? {
-        Found::Held(case) => {
+        Standing::Held(case) => {
             let page = staff
                 .page(Area::Held, format!("{} is held", case.held.linode.label))
                 .crumb("Held Linodes", PATH);
             page::html(&OnePage::new(page, &case))
         }
-        Found::Settled(of) => {
+        Standing::Settled(of) => {
             let page = staff
                 .page(Area::Held, format!("{} is not held", of.linode.label))
                 .crumb("Held Linodes", PATH);
@@ -383,7 +383,7 @@ fn fate(row: &MigrationRow, host: HostId) -> String {
 /// `GET /staff/held/{id}/believe`
 pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let url = format!("{PATH}/{}", id.0);
-    let Found::Held(case) = find(&portal, &staff, id.0).await? else {
+    let Standing::Held(case) = find(&portal, &staff, id.0).await? else {
         return Ok(page::see_other(&url));
     };
     let held = &case.held;

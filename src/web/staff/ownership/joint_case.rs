@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::ownership::joint::{Consequence, may_agree};
+use crate::domain::account::Right;
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::store;
@@ -18,7 +19,8 @@ use crate::web::extract::Staff;
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
 use crate::web::portal::Portal;
-use crate::web::ui::{Field, Input, Problems, When, Zone};
+use crate::web::staff::linode;
+use crate::web::ui::{Field, Input, Link, Problems, When, Zone};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/ownership/joint_case.html")]
@@ -49,7 +51,7 @@ pub struct AskedView {
 
 #[derive(Debug)]
 pub struct GoesRow {
-    pub label: String,
+    pub linode: Link,
     pub to: String,
     pub as_of: Option<When>,
 }
@@ -182,7 +184,7 @@ impl Case {
 
     fn goes(&self, zone: Zone) -> Vec<GoesRow> {
         let row = |it: &Consequence| GoesRow {
-            label: it.label.clone(),
+            linode: linode::link(it.linode, &it.label),
             to: it.goes_to.map_or_else(
                 || "Nowhere: no other host has its disks".to_owned(),
                 |(host, _)| {
@@ -314,8 +316,10 @@ impl Case {
             button: format!("Agree: {}", lower(&title(self.kind, &self.host.name))),
             danger: true,
         });
+        let can = page.may(Right::Hosts);
         let withdraw = open.map(|act| format!("{PATH}/{}/withdraw", act.id));
-        self.present(page, form, (open.is_some() && !may, withdraw))
+        let own = open.is_some() && !may;
+        self.present(page, form.filter(|_| can), (own, withdraw.filter(|_| can)))
     }
 
     pub(in crate::web) fn withdrawing(&self, staff: &Staff, problems: Problems) -> JointPage {

@@ -50,7 +50,7 @@ pub struct AskedRow {
     pub at: When,
 }
 
-struct Facts {
+struct Loaded {
     recovery: Option<Recovery>,
     memory: Memory,
     held: i64,
@@ -64,7 +64,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
     let facts = portal::run(&portal, |app| {
         let recovery = app.recovery()?;
         app.db.read(|conn| {
-            Ok::<_, AppError>(Facts {
+            Ok::<_, AppError>(Loaded {
                 recovery,
                 memory: store::ownership::memory::get(conn)?,
                 held: store::attention::get(conn)?.held.unwrap_or(0),
@@ -110,7 +110,7 @@ pub async fn clock_is_right(portal: Portal, staff: Staff, _: Form<Nothing>) -> R
 }
 
 impl RecoveryPage {
-    fn new(page: Page, facts: &Facts) -> Self {
+    fn new(page: Page, facts: &Loaded) -> Self {
         let zone = page.zone();
         let name = |id: HostId| facts.names.get(&id).cloned().unwrap_or_default();
         Self {
@@ -145,7 +145,7 @@ impl RecoveryPage {
     }
 }
 
-fn waits(recovery: &Recovery, facts: &Facts, zone: Zone) -> Vec<WaitRow> {
+fn waits(recovery: &Recovery, facts: &Loaded, zone: Zone) -> Vec<WaitRow> {
     let asked = |host: HostId| {
         facts
             .asked

@@ -10,11 +10,14 @@ use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
 use crate::store;
+use crate::store::programme::funnel::Funnel;
 use crate::store::programme::{Programme, Text};
+use crate::web::csv;
 use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::room::Bar;
 use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone, local_time};
 
 const PATH: &str = "/staff/programme";
@@ -25,10 +28,56 @@ pub struct ProgrammePage {
     pub page: Page,
     /// What the form carries unseen.
     pub hidden: [(&'static str, String); 4],
+    pub stages: Vec<StageRow>,
+    /// What the whole width of their bars stands for.
+    pub registered: i64,
     pub fields: Vec<Field>,
     pub texts: Vec<TextRow>,
     /// When it ended, if it has.
     pub ended: Option<When>,
+}
+
+/// Linodes that came at least so far.
+#[derive(Debug)]
+pub struct StageRow {
+    pub name: &'static str,
+    pub count: i64,
+    /// Of those that came as far as the stage before.
+    pub percent: String,
+    pub bar: Bar,
+}
+
+fn stages(of: &Funnel) -> Vec<StageRow> {
+    let counts = named(of);
+    let most = of.registered;
+    let before = std::iter::once(most).chain(counts.iter().map(|it| it.1));
+    let row = |((name, count), before): ((&'static str, i64), i64)| StageRow {
+        name,
+        count,
+        percent: (count * 100)
+            .checked_div(before)
+            .map_or_else(|| "–".to_owned(), |percent| format!("{percent} %")),
+        bar: Bar::new((0, count), count, most),
+    };
+    counts.into_iter().zip(before).map(row).collect()
+}
+
+fn named(of: &Funnel) -> [(&'static str, i64); 6] {
+    [
+        ("registered", of.registered),
+        ("approved", of.approved),
+        ("offered", of.offered),
+        ("moved", of.moved),
+        ("confirmed", of.confirmed),
+        ("graduated", of.graduated),
+    ]
+}
+
+/// `GET /staff/programme/funnel.csv`
+pub async fn funnel_csv(portal: Portal, _staff: Staff) -> Response {
+    let funnel = portal::read(&portal, store::programme::funnel::funnel).await?;
+    let rows = named(&funnel).map(|(name, count)| [name.to_owned(), count.to_string()]);
+    csv::file("funnel.csv", &["stage", "linodes"], rows.into_iter())
 }
 
 /// A section of the announcement.
@@ -256,10 +305,11 @@ async fn present(
     typed: Option<ProgrammeForm>,
     problems: Problems,
 ) -> Response {
-    let (stored, texts) = portal::read(portal, |conn| {
+    let (stored, texts, funnel) = portal::read(portal, |conn| {
         Ok((
             store::programme::stored(conn)?,
             store::programme::texts(conn)?,
+            store::programme::funnel::funnel(conn)?,
         ))
     })
     .await?;
@@ -269,6 +319,8 @@ async fn present(
     let row = stored.unwrap_or_else(|| Programme::new(portal.now()));
     let form = typed.unwrap_or_else(|| ProgrammeForm::of(&row, seen, zone));
     let view = ProgrammePage {
+        stages: stages(&funnel),
+        registered: funnel.registered,
         fields: form.fields(row.state, &page.problems),
         hidden: [
             ("seen", form.seen),

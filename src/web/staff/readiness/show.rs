@@ -1,29 +1,37 @@
 //! `/staff/readiness`: functionality, performance, reliability, in figures; each leads to what it counts.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use chrono::NaiveDate;
 
 use super::shared::verdict_tag;
-use super::weeks::{Chart, Figures, WeekRow, chart, span};
+use super::verdicts::{self, Others, VerdictRow};
+use super::weeks::{Bars, Figures, WeekRow, bars, downtimes, span};
 use crate::app::error::AppError;
-use crate::app::host::liveness::SILENT_S;
+use crate::app::host::liveness::{SILENT_S, is_silent};
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};
+use crate::domain::ids::HostId;
 use crate::domain::migration::MigrationKind;
 use crate::domain::migration::forecast::{Calibration, calibration};
+use crate::domain::platform;
 use crate::domain::readiness::backlog::{OPEN, OpenBugs};
+use crate::domain::readiness::verdict::{Limits, judge};
 use crate::domain::readiness::{self, Counts, FailedTry, Move};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::fairness::Summary;
 use crate::store::fairness::pack::DAY_STEP;
+use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::Staff;
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
-use crate::web::staff::job::LATELY_DAYS;
+use crate::web::staff::job::shared::LATELY_DAYS;
+use crate::web::ui::chart::Chart;
 use crate::web::ui::{Link, Tag, Tone, When, units};
 
 /// How far back the figures go.
@@ -36,6 +44,7 @@ const FAIR_HOSTS: usize = 20;
 #[template(path = "staff/readiness/show.html")]
 pub struct ReadinessPage {
     pub page: Page,
+    pub verdicts: Vec<VerdictRow>,
     pub kinds: Vec<KindRow>,
     pub reliability: Vec<Counted>,
     pub severities: Vec<String>,
@@ -44,7 +53,8 @@ pub struct ReadinessPage {
     /// How well downtimes were foretold, if any was.
     pub foretold: Option<Foretold>,
     pub weeks: Vec<WeekRow>,
-    pub chart: Option<Chart>,
+    pub bars: Option<Bars>,
+    pub downtimes: Option<Chart>,
     pub as_of: When,
 }
 
@@ -113,12 +123,17 @@ pub struct KindRow {
     pub url: String,
 }
 
-struct Facts {
+struct Loaded {
     since: NaiveDate,
     moves: Vec<Move>,
     tries: Vec<FailedTry>,
     failed_jobs: i64,
+    /// … on Xen hosts.
+    failed_jobs_there: i64,
     silent: i64,
+    /// … of them Xen hosts.
+    silent_there: usize,
+    limits: Limits,
     ready: i64,
     fairness: Vec<(Summary, String)>,
     bugs: OpenBugs,
@@ -126,7 +141,7 @@ struct Facts {
     weeks: Vec<Figures>,
 }
 
-async fn facts(portal: &Portal) -> Result<Facts, Fault> {
+async fn facts(portal: &Portal) -> Result<Loaded, Fault> {
     portal::run(portal, |app| {
         let now = app.now();
         let since = readiness::begin(readiness::monday(now.plus_days(-7 * WEEKS)));
@@ -135,11 +150,16 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
             let lately = (until - FAIR_DAYS * 86_400, until);
             let summaries = store::fairness::summaries(conn, DAY_STEP, lately)?;
             let by_week = store::readiness::fairness_by_week(conn, since.utc().timestamp())?;
-            let hosts = (summaries.iter().map(|of| of.host_id))
-                .chain(by_week.iter().map(|of| of.summary.host_id))
+            let hosts: HashMap<HostId, Host> = store::host::all(conn)?
+                .into_iter()
+                .map(|host| (host.id, host))
                 .collect();
-            let names = store::host::host_names(conn, hosts)?;
-            let name = |of: &Summary| names.get(&of.host_id).cloned().unwrap_or_default();
+            // What members will have is judged: the old platform's hosts are not.
+            let there = |host: &Host| host.platform == platform::TO;
+            let name = |of: &Summary| {
+                let host = hosts.get(&of.host_id).filter(|host| there(host));
+                host.map(|host| host.name.clone())
+            };
             let (moves, tries) = store::readiness::moves(conn, since)?;
             let (bugs, changes) = store::readiness::bugs_since(conn, since)?;
             let day = since.utc().timestamp().div_euclid(86_400);
@@ -152,22 +172,31 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                 changes: &changes,
                 fairness: by_week
                     .iter()
-                    .map(|of| (of.week, judged(&of.summary), name(&of.summary)))
+                    .filter_map(|of| Some((of.week, judged(&of.summary), name(&of.summary)?)))
                     .collect(),
                 silence_began: store::host::silence::looks(conn)?.map(|(began, _)| began),
                 silence: store::host::silence::by_week(conn, day)?,
             };
-            Ok::<_, AppError>(Facts {
+            Ok::<_, AppError>(Loaded {
                 since: readiness::monday(since),
                 weeks: over_time.weeks(),
                 failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
+                failed_jobs_there: store::readiness::failed_jobs_there(
+                    conn,
+                    now.plus_days(-LATELY_DAYS),
+                )?,
                 silent: store::host::silence::count(conn, now.plus_s(-SILENT_S))?,
+                silent_there: hosts
+                    .values()
+                    .filter(|host| there(host) && is_silent(host, now))
+                    .count(),
+                limits: store::readiness::limits(conn)?.0,
                 ready: store::graduation::count_ready(conn)?,
                 foretold: store::readiness::foretold(conn, since)?,
                 bugs: OpenBugs::count(bugs.iter().map(|bug| (bug.state, bug.severity))),
                 fairness: summaries
                     .into_iter()
-                    .map(|of| (of.clone(), name(&of)))
+                    .filter_map(|of| Some((of.clone(), name(&of)?)))
                     .collect(),
                 moves,
                 tries,
@@ -177,7 +206,32 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
     .await
 }
 
-fn kind_row(name: &'static str, kind: MigrationKind, of: &Facts) -> KindRow {
+/// Functionality, performance, reliability.
+fn verdict_rows(of: &Loaded) -> Vec<VerdictRow> {
+    let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let tries = of.tries.iter().filter(|it| verdicts::leads_there(it.kind));
+    let serious = [Severity::High, Severity::Critical];
+    let unfair = of
+        .fairness
+        .iter()
+        .filter(|(it, _)| judged(it) == Verdict::Unfair);
+    let others = Others {
+        serious_bugs: serious
+            .iter()
+            .map(|it| i64::from(of.bugs.of_severity(*it)))
+            .sum(),
+        unfair_hosts: size(unfair.count()),
+        failed_jobs: of.failed_jobs_there,
+        silent_hosts: size(of.silent_there),
+    };
+    let figures = verdicts::figures(&of.moves, tries.count(), &others);
+    judge(&figures, &of.limits)
+        .iter()
+        .map(VerdictRow::from)
+        .collect()
+}
+
+fn kind_row(name: &'static str, kind: MigrationKind, of: &Loaded) -> KindRow {
     let tries = of.tries.iter().filter(|it| it.kind == kind).count();
     let moves = || of.moves.iter().filter(|it| it.kind == kind);
     let (counts, down) = readiness::total(moves(), tries);
@@ -260,6 +314,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
         is_bad: bad && count > 0,
     };
     page::html(&ReadinessPage {
+        verdicts: verdict_rows(&facts),
         foretold: calibration(&facts.foretold).map(Foretold::from),
         kinds: kinds
             .into_iter()
@@ -289,7 +344,8 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
         severities: Severity::ALL.iter().map(ToString::to_string).collect(),
         bugs: bug_rows(&facts.bugs),
         fairness: fair_rows(&facts.fairness),
-        chart: chart(&facts.weeks),
+        bars: bars(&facts.weeks),
+        downtimes: downtimes(&facts.weeks, page.zone()),
         weeks: facts.weeks.iter().rev().map(WeekRow::new).collect(),
         as_of: page.zone().precise(now),
         page,

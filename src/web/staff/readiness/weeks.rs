@@ -7,9 +7,10 @@ use crate::domain::readiness::{self, Down, FailedTry, Move, Week};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::host::silence::SilentWeek;
-use crate::web::ui::{Tag, units};
+use crate::web::ui::chart::{Chart, Scale, Values, Words, top_of};
+use crate::web::ui::{Tag, Zone, units};
 
-/// The chart's height and the width of a week in it.
+/// The bars' height and the width of a week in it.
 const HEIGHT: u32 = 120;
 const STEP: u32 = 12;
 
@@ -96,6 +97,7 @@ pub struct WeekRow {
     pub url: String,
     pub counts: readiness::Counts,
     pub median: String,
+    pub p90: String,
     pub worst: String,
     /// Open bugs in the order of the states, then of the severities.
     pub bugs: Vec<u32>,
@@ -118,6 +120,7 @@ impl WeekRow {
             url: format!("/staff/migrations?week={}", week.monday),
             counts: week.counts,
             median: span(week.down, |down| down.median_s),
+            p90: span(week.down, |down| down.p90_s),
             worst: span(week.down, |down| down.worst_s),
             bugs: states.chain(severities).collect(),
             fairness: of
@@ -136,10 +139,14 @@ impl WeekRow {
 
 /// Moves week by week: those that reached their host below, those that failed on top.
 #[derive(Debug)]
-pub struct Chart {
+pub struct Bars {
     pub width: u32,
-    pub height: u32,
     pub bars: Vec<Bar>,
+    /// Beside the top line and the one in the middle; at the first and the last week.
+    pub top: String,
+    pub middle: String,
+    pub from: String,
+    pub to: String,
     pub words: String,
 }
 
@@ -150,17 +157,19 @@ pub struct Bar {
     pub failed: (u32, u32),
 }
 
-pub fn chart(weeks: &[Figures]) -> Option<Chart> {
+pub fn bars(weeks: &[Figures]) -> Option<Bars> {
     let counts = || weeks.iter().map(|week| week.moves.counts);
     let most = counts().map(|it| it.started()).max()?.max(1);
-    let scaled = |count: u32| count * HEIGHT / most;
+    // Even, so that the line in the middle is a whole number of moves.
+    let top = most.next_multiple_of(2);
+    let scaled = |count: u32| count * HEIGHT / top;
     let bars = counts()
         .zip(0_u32..)
         .map(|(week, index)| {
             let reached = scaled(week.moved + week.went_back);
             let failed = scaled(week.failed);
             Bar {
-                x: index * STEP,
+                x: index * STEP + 1,
                 reached: (HEIGHT.saturating_sub(reached), reached),
                 failed: (HEIGHT.saturating_sub(reached + failed), failed),
             }
@@ -169,15 +178,50 @@ pub fn chart(weeks: &[Figures]) -> Option<Chart> {
     let (all, failed) = counts().fold((0, 0), |(all, failed), week| {
         (all + week.started(), failed + week.failed)
     });
-    Some(Chart {
+    let monday = |week: Option<&Figures>| week.map(|it| it.moves.monday.to_string());
+    Some(Bars {
         width: u32::try_from(weeks.len()).unwrap_or(1) * STEP,
-        height: HEIGHT,
         bars,
+        top: top.to_string(),
+        middle: (top / 2).to_string(),
+        from: monday(weeks.first())?,
+        to: monday(weeks.last())?,
         words: format!(
             "{all} moves in {} weeks, at most {most} in one; {failed} failed. The table below has each week.",
             weeks.len()
         ),
     })
+}
+
+const DOWNTIMES: Words = Words {
+    id: "down",
+    title: "Downtime by week",
+    desc: "The downtime of the moves of each week: the median, and what nine of ten took at most. The table below has each week.",
+};
+const WEEK_S: i64 = 7 * 86_400;
+
+/// Downtimes week by week, if there were any.
+pub fn downtimes(weeks: &[Figures], zone: Zone) -> Option<Chart> {
+    let at = |week: &Figures| readiness::begin(week.moves.monday).utc().timestamp();
+    let values = |of: fn(Down) -> i64| -> Values {
+        let value = |week: &Figures| (at(week), week.moves.down.map(|down| of(down) as f64));
+        weeks.iter().map(value).collect()
+    };
+    let (median, p90) = (values(|it| it.median_s), values(|it| it.p90_s));
+    let top = top_of(p90.iter().filter_map(|it| it.1));
+    p90.iter().any(|it| it.1.is_some()).then_some(())?;
+    let scale = Scale {
+        from: at(weeks.first()?),
+        until: at(weeks.last()?),
+        top,
+        gap: WEEK_S,
+    };
+    let lines = [("the median", median), ("nine of ten at most", p90)];
+    Some(Chart::new(DOWNTIMES, scale, lines, (seconds, zone)))
+}
+
+fn seconds(value: f64) -> String {
+    format!("{value} s")
 }
 
 pub fn csv_names() -> Vec<String> {
@@ -203,6 +247,7 @@ pub fn csv_names() -> Vec<String> {
         "hosts_unfair",
         "hosts_silent",
         "hosts_silent_s",
+        "down_p90_s",
     ];
     let owned = |name: &str| name.to_owned();
     (moves.into_iter().map(owned).chain(bugs))
@@ -248,6 +293,7 @@ impl Figures {
             self.unfair.to_string(),
             silent(|(hosts, _)| hosts),
             silent(|(_, seconds)| seconds),
+            number(week.down, |down| down.p90_s),
         ];
         moves.into_iter().chain(bugs).chain(hosts).collect()
     }

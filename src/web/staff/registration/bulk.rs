@@ -3,41 +3,31 @@
 //! filter finds; then the number that staff saw is posted with it and checked again. Rule of the room: the page before
 //! the deed is in [`preview`], the deed here.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use askama::Template;
 use serde::Deserialize;
 
 use super::bulk_preview::present;
-use super::list::Asked;
-use super::shared::{AT_ONCE, Deed, Review, filtered, find};
-use crate::app::App;
-use crate::app::bulk::Outcome;
-use crate::app::context::Actor;
-use crate::app::error::AppError;
+use super::list::Params;
+use super::shared::{Review, filtered, find, kind};
+use crate::app::batch::{MOST, NewOrder};
+use crate::domain::batch::{BatchKind, BatchState};
 use crate::domain::ids::{HostId, RegistrationId};
-use crate::domain::registration::RegistrationState;
+use crate::store::batch::NewItem;
 use crate::store::registration::list::RegistrationRow;
-use crate::web::extract::{Form, Path, Query, Staff, ids};
+use crate::web::extract::{Form, Path, Query, Staff, ids, once_or};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Filters, Page};
+use crate::web::page::{self, Filters};
 use crate::web::portal::Portal;
 use crate::web::ui::{Problems, units};
 
-#[derive(Debug, Template)]
-#[template(path = "staff/registration/bulk.html")]
-pub struct DonePage {
-    pub page: Page,
-    pub done: usize,
-    pub past: &'static str,
-    pub refused: Vec<(String, String)>,
-    pub back_url: String,
-}
+/// How long its answer waits for many.
+const UNTIL_SHOWN: Duration = Duration::from_secs(1);
 
 /// The list's form: filters, ticked rows (repeated `id`), or `all`.
 #[derive(Debug, Default)]
 struct Chosen {
-    asked: Asked,
+    asked: Params,
     ids: Vec<RegistrationId>,
     all: bool,
     count: i64,
@@ -68,9 +58,16 @@ fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
 /// `GET /staff/registrations/review`
 pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, String)>>) -> Response {
     let chosen = chosen(query.0)?;
-    let deed = Deed::parse(&chosen.deed)?;
+    let kind = kind(&chosen.deed)?;
+    if chosen.ids.is_empty() && !chosen.all {
+        let said =
+            "Nothing was ticked. Tick at least one registration, or all that the filter finds.";
+        let list = chosen.asked.url("");
+        return Ok(page::see_other_saying(&list, page::Flash::warn(said)));
+    }
     let review = Review {
-        deed,
+        kind,
+        once: once_or(""),
         asked: chosen.asked,
         count: chosen.all.then_some(chosen.count),
         ids: chosen.ids,
@@ -83,6 +80,7 @@ pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, Stri
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeedForm {
+    once: String,
     /// Ids, separated by commas; those that the page showed, also for `all`.
     ids: String,
     #[serde(default)]
@@ -109,16 +107,16 @@ pub async fn act(
     deed: Path<String>,
     form: Form<DeedForm>,
 ) -> Response {
-    let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
+    let kind = kind(&deed.0).map_err(|_| Fault::NotFound)?;
     let ids = ids(form.0.ids.split(','))?;
-    if ids.len() > AT_ONCE {
+    if ids.len() > MOST {
         return Err(Fault::TooLarge);
     }
     let is_other_count = i64::try_from(ids.len()).unwrap_or(i64::MAX) != form.0.count;
     let is_all = form.0.all == "yes";
     // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
     // checked once more: a row that came meanwhile was not seen by anyone.
-    let review = form.0.review(deed, ids);
+    let review = form.0.review(kind, ids);
     let back_url = review.asked.url("");
     let rows = find(&portal, &review).await?;
     if is_all && (is_other_count || unseen(&portal, &review).await?) {
@@ -128,32 +126,29 @@ pub async fn act(
             "Back to the list",
         ));
     }
-    let of = |row: &RegistrationRow| (row.registration.id, row.registration.state);
-    let (states, asked): (Vec<_>, _) = (rows.iter().map(of).collect(), review.clone());
+    let order = NewOrder {
+        kind: review.kind,
+        of: rows
+            .iter()
+            .map(|row| NewItem {
+                to: review.destination.parse().ok().map(HostId),
+                ..NewItem::of(row.registration.id.0)
+            })
+            .collect(),
+        reason: review.reason.clone(),
+        off: None,
+        once: review.once.clone(),
+    };
     let done = staff.submit(&portal, move |app, actor| {
-        asked.carry_out(app, actor, &states)
+        app.carry_out_batch(actor, &order, UNTIL_SHOWN)
     });
     match done.await? {
         Err(problems) => present(&portal, &staff, review, problems).await,
-        Ok(many) if many.refused.is_empty() => {
-            let count = many.done.len();
-            let many = units::counted(count, "registration is", "registrations are");
-            let said = format!("{many} {}.", deed.past());
-            page::said(&back_url, said)
+        Ok(of) if of.batch.state == BatchState::Ended && of.refused.is_empty() => {
+            let many = units::counted(of.in_all(), "registration is", "registrations are");
+            page::said(&back_url, format!("{many} {}.", of.batch.kind.past()))
         }
-        Ok(many) => {
-            let (refused, past) = (many.refused.len(), deed.past());
-            let title = format!("{refused} of {} not {past}", refused + many.done.len());
-            page::refused(&DonePage {
-                page: staff
-                    .page(Area::Registrations, title)
-                    .crumb("Registrations", &back_url),
-                done: many.done.len(),
-                past,
-                refused: refusals(&rows, many.refused),
-                back_url,
-            })
-        }
+        Ok(of) => Ok(page::see_other(&format!("/staff/batches/{}", of.batch.id))),
     }
 }
 
@@ -164,30 +159,12 @@ async fn unseen(portal: &Portal, review: &Review) -> Result<bool, Fault> {
     Ok(!found.iter().all(shown))
 }
 
-/// Labels, with why.
-fn refusals(
-    rows: &[RegistrationRow],
-    refused: Vec<(RegistrationId, String)>,
-) -> Vec<(String, String)> {
-    let labels: HashMap<RegistrationId, &str> = rows
-        .iter()
-        .map(|row| (row.registration.id, row.linode.label.as_str()))
-        .collect();
-    let label = |id: RegistrationId| {
-        let known = labels.get(&id);
-        known.map_or_else(|| format!("Registration {id}"), ToString::to_string)
-    };
-    refused
-        .into_iter()
-        .map(|(id, why)| (label(id), why))
-        .collect()
-}
-
 impl DeedForm {
-    fn review(self, deed: Deed, ids: Vec<i64>) -> Review {
+    fn review(self, kind: BatchKind, ids: Vec<i64>) -> Review {
         Review {
-            deed,
-            asked: Asked {
+            kind,
+            once: self.once,
+            asked: Params {
                 state: self.state,
                 plan: self.plan,
                 q: self.q,
@@ -199,56 +176,5 @@ impl DeedForm {
             reason: self.reason,
             destination: self.destination,
         }
-    }
-}
-
-impl Review {
-    fn carry_out(
-        &self,
-        app: &App,
-        actor: &Actor,
-        rows: &[(RegistrationId, RegistrationState)],
-    ) -> Result<Outcome<RegistrationId>, AppError> {
-        let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
-        match self.deed {
-            Deed::Approve => app.approve(actor, &ids),
-            Deed::Decline => app.decline(actor, &ids, &self.reason),
-            Deed::Configure => {
-                let waiting: Vec<RegistrationId> = rows
-                    .iter()
-                    .filter(|(_, state)| *state == RegistrationState::Requested)
-                    .map(|(id, _)| *id)
-                    .collect();
-                let refused = app.approve(actor, &waiting)?.refused;
-                self.offer(app, actor, Outcome { done: ids, refused })
-            }
-        }
-    }
-
-    /// A place for each that was not refused before.
-    fn offer(
-        &self,
-        app: &App,
-        actor: &Actor,
-        approved: Outcome<RegistrationId>,
-    ) -> Result<Outcome<RegistrationId>, AppError> {
-        let destination = self.destination.parse().ok().map(HostId);
-        let mut many = Outcome {
-            done: Vec::new(),
-            refused: approved.refused,
-        };
-        for id in approved.done {
-            if many.refused.iter().any(|(refused, _)| *refused == id) {
-                continue;
-            }
-            let answer = match app.offer(actor, id, destination) {
-                Ok(_) => Ok(()),
-                Err(AppError::Conflict(why)) => Err(why),
-                Err(AppError::NotFound) => Err("There is no such registration or host.".to_owned()),
-                Err(other) => return Err(other),
-            };
-            many.note(id, answer);
-        }
-        Ok(many)
     }
 }

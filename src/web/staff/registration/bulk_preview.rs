@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use askama::Template;
 
-use super::list::Asked;
-use super::shared::{Deed, Review, find};
+use super::list::Params;
+use super::shared::{Review, find};
 use crate::app::host::liveness::asked_at;
+use crate::domain::batch::BatchKind;
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
@@ -16,15 +17,18 @@ use crate::web::extract::Staff;
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Problems, units};
+use crate::web::staff::linode;
+use crate::web::ui::{Choice, Field, Input, Link, Problems, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/registration/bulk_preview.html")]
 struct ReviewPage {
     page: Page,
-    deed: Deed,
+    kind: BatchKind,
+    once: String,
+    button: String,
     ids: String,
-    filter: Asked,
+    filter: Params,
     all: bool,
     count: usize,
     rows: Vec<ReviewRow>,
@@ -37,7 +41,7 @@ struct ReviewPage {
 
 #[derive(Debug)]
 struct ReviewRow {
-    label: String,
+    linode: Link,
     account: String,
     plan: String,
     place: String,
@@ -62,13 +66,13 @@ pub(super) async fn present(
     let rows = find(portal, &review).await?;
     let asked_at = asked_at(portal.now());
     let rooms = portal::read(portal, move |conn| store::host::room::rooms(conn, asked_at)).await?;
-    let Review { deed, asked, .. } = review;
-    let many = units::counted(rows.len(), "registration", "registrations");
+    let Review { kind, asked, .. } = review;
+    let title = kind.title(i64::try_from(rows.len()).unwrap_or(i64::MAX));
     let page = staff
-        .page(Area::Registrations, format!("{} {many}", deed.verb()))
+        .page(Area::Registrations, title.clone())
         .crumb("Registrations", asked.url(""))
         .problems(problems);
-    let is_configured = deed == Deed::Configure;
+    let is_configured = kind == BatchKind::Configure;
     let ids: Vec<String> = rows
         .iter()
         .map(|row| row.registration.id.to_string())
@@ -84,19 +88,26 @@ pub(super) async fn present(
     } else {
         Spread::default()
     };
+    let (can, without_place) = match spread.places.len() {
+        can if is_configured => (can, rows.len() - can),
+        _ => (rows.len(), 0),
+    };
+    let button = if can > 0 && without_place > 0 {
+        format!("Configure {can}, leave {without_place} as they are")
+    } else {
+        title
+    };
     let view = ReviewPage {
-        deed,
+        button,
+        kind,
+        once: review.once,
         ids: ids.join(","),
         all: review.count.is_some(),
         count: rows.len(),
-        without_place: if is_configured {
-            rows.len() - spread.places.len()
-        } else {
-            0
-        },
+        without_place,
         rows: rows.iter().take(200).map(|row| spread.row(row)).collect(),
         rooms: spread.rooms(),
-        reason: (deed == Deed::Decline).then(|| {
+        reason: (kind == BatchKind::Decline).then(|| {
             Field::new("reason", "Reason", Input::Area(4))
                 .value(&review.reason)
                 .hint("The member reads it, by mail and on the registration page.")
@@ -163,7 +174,7 @@ impl Spread {
         let place = self.places.get(&row.registration.id);
         let name = |host: &HostId| self.room_before(*host).map(|room| room.name.clone());
         ReviewRow {
-            label: row.linode.label.clone(),
+            linode: linode::link(row.linode.id, &row.linode.label),
             account: row.account.clone(),
             plan: row.plan.label.clone(),
             place: place.map_or_else(|| no_place(row), |host| name(host).unwrap_or_default()),

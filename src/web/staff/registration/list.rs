@@ -3,6 +3,7 @@
 
 use askama::Template;
 
+use crate::domain::account::Right;
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{RegistrationState, is_live};
 use crate::domain::string_enum::StringEnum;
@@ -14,6 +15,7 @@ use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::Portal;
+use crate::web::staff::linode;
 use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone, units};
 
@@ -24,7 +26,7 @@ pub struct RegistrationsPage {
     pub tabs: Vec<StateTab>,
     pub plan: Field,
     pub text: Field,
-    pub asked: Asked,
+    pub asked: Params,
     pub csv_url: String,
     pub rows: Vec<Row>,
     pub count: i64,
@@ -37,7 +39,7 @@ pub struct RegistrationsPage {
 #[derive(Debug)]
 pub struct Row {
     pub id: i64,
-    pub label: String,
+    pub linode: Link,
     pub account: String,
     pub plan: String,
     pub host: String,
@@ -54,7 +56,7 @@ filters! {
     state, plan, q, unconfigured, after,
 }
 
-impl Asked {
+impl Params {
     pub fn filter(&self) -> Result<RegistrationFilter, Fault> {
         let state = match self.state.as_str() {
             "" => Some(RegistrationState::Requested),
@@ -86,13 +88,13 @@ impl Asked {
 }
 
 /// `GET /staff/registrations`
-pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let wanted = asked.filter().and_then(|it| Ok((it, asked.key()?)));
     let (staff, (filter, rows, count, counts, plans)) = asks
         .read_by(wanted, |conn, (filter, after)| {
             let rows =
-                store::registration::list::registrations(conn, &filter, after, Asked::limit())?;
+                store::registration::list::registrations(conn, &filter, after, Params::limit())?;
             let count = store::registration::list::count_registrations(conn, &filter)?;
             Ok((
                 filter,
@@ -113,13 +115,13 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     page::html(&RegistrationsPage {
         tabs: tabs(filter.state, &counts),
         plan: Field::select("plan", "Plan", Choice::any("All plans", plans)).value(&asked.plan),
-        text: Field::text("q", "Linode or account (how words begin)").value(&asked.q),
+        text: Field::text("q", "Linode or account").value(&asked.q),
         csv_url: asked.csv_url(),
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         count,
         pager,
         can_review: filter.state == Some(RegistrationState::Requested),
-        can_configure: filter.state.is_some_and(is_live),
+        can_configure: filter.state.is_some_and(is_live) && page.may(Right::Registrations),
         asked,
         page,
     })
@@ -127,7 +129,7 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
 
 fn tabs(current: Option<RegistrationState>, counts: &[(RegistrationState, i64)]) -> Vec<StateTab> {
     let tab = |word: &str, label: &str, state: Option<RegistrationState>| {
-        let url = format!("{}?state={word}", Asked::PATH);
+        let url = format!("{}?state={word}", Params::PATH);
         let count = count(counts, |of| state.is_none_or(|state| *of == state));
         StateTab::new(url, label, count, current == state)
     };
@@ -147,7 +149,7 @@ fn tabs(current: Option<RegistrationState>, counts: &[(RegistrationState, i64)])
 fn view(row: &RegistrationRow, zone: Zone) -> Row {
     Row {
         id: row.registration.id.0,
-        label: row.linode.label.clone(),
+        linode: linode::link(row.linode.id, &row.linode.label),
         account: row.account.clone(),
         plan: row.plan.label.clone(),
         host: row.host.clone(),
@@ -163,7 +165,7 @@ fn view(row: &RegistrationRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/registrations.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "registration",

@@ -1,62 +1,32 @@
 //! What is asked of many registrations, and which they are.
 
-use super::list::Asked;
+use super::list::Params;
+use crate::app::batch::MOST;
+use crate::domain::account::Right;
+use crate::domain::batch::BatchKind;
 use crate::domain::ids::RegistrationId;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::fault::Fault;
 use crate::web::page::Filters;
 use crate::web::portal::{self, Portal};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    Approve,
-    Decline,
-    Configure,
-}
-
-impl Deed {
-    pub(super) fn parse(word: &str) -> Result<Self, Fault> {
-        match word {
-            "approve" => Ok(Self::Approve),
-            "decline" => Ok(Self::Decline),
-            "configure" => Ok(Self::Configure),
-            _ => Err(Fault::BadRequest(
-                "Choose what to do with the registrations, on their list.".to_owned(),
-            )),
-        }
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Decline => "decline",
-            Self::Configure => "configure",
-        }
-    }
-
-    pub(super) fn verb(self) -> &'static str {
-        match self {
-            Self::Approve => "Approve",
-            Self::Decline => "Decline",
-            Self::Configure => "Configure",
-        }
-    }
-
-    pub(super) fn past(self) -> &'static str {
-        match self {
-            Self::Approve => "approved",
-            Self::Decline => "declined",
-            Self::Configure => "configured",
-        }
-    }
+/// What the list's button, or the form's address, says is to be done.
+pub(super) fn kind(word: &str) -> Result<BatchKind, Fault> {
+    let kind = BatchKind::parse(word).filter(|kind| kind.right() == Right::Registrations);
+    kind.ok_or_else(|| {
+        Fault::BadRequest("Choose what to do with the registrations, on their list.".to_owned())
+    })
 }
 
 /// What is to be done, and with which rows: these, or as many (`count`) as the list's filter finds.
 #[derive(Debug, Clone)]
 pub(super) struct Review {
-    pub(super) deed: Deed,
-    pub(super) asked: Asked,
+    pub(super) kind: BatchKind,
+    /// The form's own mark.
+    pub(super) once: String,
+    pub(super) asked: Params,
     pub(super) count: Option<i64>,
     pub(super) ids: Vec<RegistrationId>,
     pub(super) reason: String,
@@ -69,7 +39,7 @@ pub(super) async fn filtered(
     review: &Review,
 ) -> Result<Vec<RegistrationRow>, Fault> {
     let filter = review.asked.filter()?;
-    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    let limit = i64::try_from(MOST).unwrap_or(i64::MAX - 1) + 1;
     portal::read(portal, move |conn| {
         store::registration::list::registrations(conn, &filter, None, limit)
     })
@@ -83,7 +53,7 @@ pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<Registr
         Some(count) => {
             let rows = filtered(portal, review).await?;
             let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            if found != count && rows.len() <= AT_ONCE {
+            if found != count && rows.len() <= MOST {
                 let message = format!(
                     "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
                 );
@@ -101,20 +71,17 @@ pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<Registr
     };
     if rows.is_empty() {
         return Err(Fault::conflict_at(
-            "Tick at least one registration, or choose all that the filter finds.",
+            "The filter finds none now.",
             back,
             "Back to the list",
         ));
     }
-    if rows.len() > AT_ONCE {
+    if rows.len() > MOST {
         return Err(Fault::conflict_at(
-            format!("At most {AT_ONCE} can be taken at once. Narrow the filter."),
+            format!("At most {MOST} can be taken at once. Narrow the filter."),
             back,
             "Back to the list",
         ));
     }
     Ok(rows)
 }
-
-/// Registrations one action may take.
-pub(super) const AT_ONCE: usize = 1000;

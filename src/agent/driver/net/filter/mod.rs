@@ -149,8 +149,6 @@ fn link_local(mac: [u8; 6]) -> Ipv6Addr {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod frames;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::nft::{Chain, Nft, NftError};
 use super::{filter, learns, stop_learning, sys};
-use crate::agent::driver::DriverError;
+use crate::agent::driver::Result;
 use crate::agent::driver::files::{at, replace};
 use crate::domain::ids::LinodeId;
 use crate::wire::GuestSpec;
@@ -58,7 +58,7 @@ pub struct Guard {
 
 impl Guard {
     /// Could rules be loaded now? A host without `nft` at all has no rules, and that is for its operator to decide.
-    pub fn ready(&self) -> Result<(), DriverError> {
+    pub fn ready(&self) -> Result<()> {
         match self.nft.available() {
             Ok(_) | Err(NftError::Missing(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -66,7 +66,7 @@ impl Guard {
     }
 
     /// Puts the guest's rules in place of earlier ones. Where `nft` is, no guest starts without them.
-    pub fn install(&self, guest: &Kept, spec: &GuestSpec) -> Result<(), DriverError> {
+    pub fn install(&self, guest: &Kept, spec: &GuestSpec) -> Result<()> {
         let rules = filter::rules(&guest.port, spec)?;
         // Kept also where nothing can load it yet.
         replace(&guest.file, rules.as_bytes()).map_err(|error| at(&guest.file, &error))?;
@@ -90,7 +90,7 @@ impl Guard {
 
     /// Takes them away. What cannot be, stays behind: rules for a port that is not there keep nobody from anything, and are
     /// no reason to hold up what comes after.
-    pub fn remove(&self, guest: &Kept) -> Result<(), DriverError> {
+    pub fn remove(&self, guest: &Kept) -> Result<()> {
         if !guest.file.exists() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Guard {
     pub fn maintain(
         &self,
         known: Vec<LinodeId>,
-        kept: impl Fn(LinodeId) -> Result<Kept, DriverError>,
+        kept: impl Fn(LinodeId) -> Result<Kept>,
     ) -> Vec<String> {
         let there = |guest: &Kept| sys(&guest.port).exists();
         let guests = known.into_iter().filter_map(|linode| kept(linode).ok());

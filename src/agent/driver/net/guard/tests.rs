@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::agent::driver::DriverError;
 
 const LINODE: LinodeId = LinodeId(7);
 

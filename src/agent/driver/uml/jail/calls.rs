@@ -146,7 +146,6 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -26,8 +26,8 @@ use std::time::Duration;
 pub use self::spec::{Spec, disk, inside};
 pub use self::start::main;
 use super::folder::Folder;
-use crate::agent::driver::DriverError;
 use crate::agent::driver::files::{at, host};
+use crate::agent::driver::{DriverError, Result};
 use crate::command::Tool;
 use crate::domain::ids::{DiskId, LinodeId};
 
@@ -37,7 +37,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
 
 /// The user of a Linode's guest: nobody else's, as the ids from `first` on are the agent's alone.
-pub fn uid(first: u32, linode: LinodeId) -> Result<u32, DriverError> {
+pub fn uid(first: u32, linode: LinodeId) -> Result<u32> {
     let uid = u32::try_from(linode.0)
         .ok()
         .and_then(|id| first.checked_add(id));
@@ -54,7 +54,7 @@ pub fn uid(first: u32, linode: LinodeId) -> Result<u32, DriverError> {
 const CLAIMS: &str = "/run/xenbeta-users";
 
 /// Guests are known by their users alone: two agents with the same ones would stop each other's.
-pub fn claim(first: u32, state: &Path) -> Result<(), DriverError> {
+pub fn claim(first: u32, state: &Path) -> Result<()> {
     let path = Path::new(CLAIMS).join(first.to_string());
     let own = state.as_os_str().as_encoded_bytes();
     match fs::read(&path) {
@@ -92,7 +92,7 @@ pub fn write_preload(state: &Path) -> io::Result<PathBuf> {
 }
 
 /// What a kernel is linked to: UML is an ordinary program. The kernel is the host's own, so that `ldd` may run it.
-pub fn libraries(kernel: &Path) -> Result<Vec<PathBuf>, DriverError> {
+pub fn libraries(kernel: &Path) -> Result<Vec<PathBuf>> {
     let said = Tool::new("ldd").arg(kernel).run();
     let said = said.map_err(|error| {
         DriverError::Host(format!(
@@ -128,12 +128,7 @@ fn own(disks: &[(DiskId, PathBuf)], uid: u32) -> io::Result<()> {
 }
 
 /// Starts the guest. `words` name it in the list of processes for as long as its user does not yet.
-pub fn start(
-    program: &Path,
-    folder: &Folder,
-    spec: &Spec,
-    words: &[String],
-) -> Result<u32, DriverError> {
+pub fn start(program: &Path, folder: &Folder, spec: &Spec, words: &[String]) -> Result<u32> {
     let inside = |error: io::Error| at(folder.dir(), &error);
     own(&spec.disks, spec.uid).map_err(inside)?;
     fs::create_dir_all(&spec.root).map_err(inside)?;
@@ -161,7 +156,6 @@ pub fn start(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

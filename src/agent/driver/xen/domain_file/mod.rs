@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::agent::driver::bootable::{self, refuse};
 use crate::agent::driver::files::plain;
-use crate::agent::driver::{DriverError, Guest};
+use crate::agent::driver::{DriverError, Guest, Result};
 use crate::agent::initramfs::words;
 use crate::domain::linode::RunLevel;
 use crate::domain::platform::Platform;
@@ -34,7 +34,7 @@ pub(super) struct Place<'a> {
 }
 
 /// The whole file.
-pub(super) fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String, DriverError> {
+pub(super) fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String> {
     check(guest.spec, guest.boot)?;
     let boot = guest.boot;
     let path = |path: &Path| {
@@ -91,7 +91,7 @@ pub(super) fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String, Drive
     Ok(text)
 }
 
-fn command_line(boot: &BootSpec, initramfs: bool) -> Result<String, DriverError> {
+fn command_line(boot: &BootSpec, initramfs: bool) -> Result<String> {
     let mut line = vec![
         format!("root=/dev/{}", root(boot)?),
         if boot.read_only_root { "ro" } else { "rw" }.to_owned(),
@@ -116,7 +116,7 @@ fn command_line(boot: &BootSpec, initramfs: bool) -> Result<String, DriverError>
 }
 
 /// The root device without `/dev/`.
-fn root(boot: &BootSpec) -> Result<&str, DriverError> {
+fn root(boot: &BootSpec) -> Result<&str> {
     let name = words::root_name(boot);
     let disk = name.map(|name| name.trim_end_matches(|c: char| c.is_ascii_digit()));
     match (name, disk) {
@@ -126,7 +126,7 @@ fn root(boot: &BootSpec) -> Result<&str, DriverError> {
 }
 
 /// Could Xen be told all this? Checks everything that does not need the disks' paths.
-pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<()> {
     bootable::check(spec, boot, Platform::Xen, RAM_LEAST_MB)?;
     if !VCPUS.contains(&boot.vcpus) {
         return refuse(
@@ -148,7 +148,7 @@ pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError
     root(boot).map(drop)
 }
 
-pub(super) fn check_weight(weight: i64) -> Result<(), DriverError> {
+pub(super) fn check_weight(weight: i64) -> Result<()> {
     if WEIGHTS.contains(&weight) {
         Ok(())
     } else {

@@ -25,7 +25,7 @@ impl TestApp {
         self.holds(linode, later(at, 2))
     }
 
-    fn trial(&self, row: &Migration) -> Trial {
+    pub(super) fn trial(&self, row: &Migration) -> Trial {
         self.in_db(|conn| store::trial::newest(conn, row.id))
             .expect("there is one")
     }
@@ -38,7 +38,7 @@ impl TestApp {
         order
     }
 
-    fn says(&self, order: &Order, console: &str) -> bool {
+    pub(super) fn says(&self, order: &Order, console: &str) -> bool {
         let renew = Renew {
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
@@ -50,7 +50,7 @@ impl TestApp {
             .cancel
     }
 
-    fn ends(&self, order: &Order, end: TrialEnd, console: &str) {
+    pub(super) fn ends(&self, order: &Order, end: TrialEnd, console: &str) {
         let report = Report::Tried {
             end,
             console: console.to_owned(),
@@ -62,7 +62,7 @@ impl TestApp {
 }
 
 #[track_caller]
-fn holds_still(app: &TestApp, row: &Migration) {
+pub(super) fn holds_still(app: &TestApp, row: &Migration) {
     let now = app.migration(row.id);
     assert_eq!(
         (now.state, now.step),

@@ -1,0 +1,2 @@
+DROP INDEX users_staff;
+ALTER TABLE users DROP COLUMN staff_role;

@@ -1,0 +1,1 @@
+DROP INDEX linodes_label;
