@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::App;
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::mail::kinds::UserMail;
 use crate::app::context::PORTAL;
 use crate::domain::mail::MailKind;
@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 
 impl App {
     /// Says how many things it told staff of.
-    pub(super) fn alert_staff(&self) -> Result<usize, AppError> {
+    pub(super) fn alert_staff(&self) -> Result<usize> {
         let now = self.now();
         let (standing, told) = self.db.read(|conn| {
             let standing = store::alert::standing(conn, now.plus_s(-STANDS_S))?;

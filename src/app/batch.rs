@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::mail::kinds::{LinodeMail, UserMail};
 use super::{evacuation, graduation, idempotency, job, migration, registration};
 use crate::domain::audit::{Action, Object};
@@ -39,7 +39,7 @@ pub struct NewOrder {
 
 impl App {
     /// Begins one; a form that was sent before gives what it made then.
-    pub fn begin_batch(&self, actor: &Actor, order: &NewOrder) -> Result<BatchId, AppError> {
+    pub fn begin_batch(&self, actor: &Actor, order: &NewOrder) -> Result<BatchId> {
         actor.require(order.kind.right())?;
         idempotency::check_once(&order.once)?;
         let reason = match order.kind {
@@ -83,7 +83,7 @@ impl App {
         actor: &Actor,
         order: &NewOrder,
         until_shown: Duration,
-    ) -> Result<Progress, AppError> {
+    ) -> Result<Progress> {
         let id = self.begin_batch(actor, order)?;
         let is_few = order.of.len() <= FEW;
         self.work_on(id, if is_few { UNTIL_DONE } else { until_shown })?;
@@ -92,7 +92,7 @@ impl App {
     }
 
     /// What is not done by now is not done.
-    pub fn stop_batch(&self, actor: &Actor, id: BatchId) -> Result<(), AppError> {
+    pub fn stop_batch(&self, actor: &Actor, id: BatchId) -> Result<()> {
         self.transact(actor.who(), |tx| {
             let batch = store::batch::batch(tx.conn, id)?.ok_or(AppError::NotFound)?;
             actor.require(batch.kind.right())?;
@@ -105,7 +105,7 @@ impl App {
     }
 
     /// Works some of each that goes on, for so long in all; says whether anything was there.
-    pub fn work_batches(&self, most: Duration) -> Result<bool, AppError> {
+    pub fn work_batches(&self, most: Duration) -> Result<bool> {
         let stopped_by = self.now().plus_s(-SETTLED_S);
         let some = self
             .db
@@ -118,7 +118,7 @@ impl App {
     }
 
     /// Works one off, for so long: what is small is done before its page is shown.
-    pub fn work_on(&self, id: BatchId, most: Duration) -> Result<(), AppError> {
+    pub fn work_on(&self, id: BatchId, most: Duration) -> Result<()> {
         let until = Instant::now() + most;
         while let Some(batch) = self.db.read(|conn| store::batch::batch(conn, id))?
             && batch.state == BatchState::Running
@@ -130,7 +130,7 @@ impl App {
     }
 
     /// Some of one batch, and its end.
-    fn work_batch(&self, of: &Batch, until: Instant) -> Result<(), AppError> {
+    fn work_batch(&self, of: &Batch, until: Instant) -> Result<()> {
         if of.state == BatchState::Stopped {
             return self.tell_batch(of);
         }
@@ -152,7 +152,7 @@ impl App {
     }
 
     /// Who made it, if they may still decide: looked at again and again, as it goes on without them.
-    fn who_may(&self, of: &Batch) -> Result<Option<Actor>, AppError> {
+    fn who_may(&self, of: &Batch) -> Result<Option<Actor>> {
         let user = self
             .db
             .read(|conn| store::account::user(conn, of.made_by))?;
@@ -160,7 +160,7 @@ impl App {
         Ok(able.map(|user| Actor::of(&user, &of.address, None)))
     }
 
-    fn work_item(&self, of: &Batch, actor: &Actor, it: &Item) -> Result<(), AppError> {
+    fn work_item(&self, of: &Batch, actor: &Actor, it: &Item) -> Result<()> {
         let item = (of.id, it.id);
         let done = self.transact(actor.who(), |tx| {
             if !store::batch::settle(tx.conn, item, ItemOutcome::Done, "")? {
@@ -193,7 +193,7 @@ impl App {
         })
     }
 
-    fn end_batch(&self, of: &Batch, state: BatchState) -> Result<(), AppError> {
+    fn end_batch(&self, of: &Batch, state: BatchState) -> Result<()> {
         self.transact(super::context::PORTAL, |tx| {
             if store::batch::end(tx.conn, of.id, state, tx.now)? {
                 let states = (BatchState::Running, state);
@@ -205,7 +205,7 @@ impl App {
     }
 
     /// Tells the members of accounts that it is done with: each is one transaction, so that each is told once.
-    fn tell_batch(&self, of: &Batch) -> Result<(), AppError> {
+    fn tell_batch(&self, of: &Batch) -> Result<()> {
         loop {
             let some = self.db.read(|conn| store::batch::untold(conn, of))?;
             for account in &some {
@@ -224,7 +224,7 @@ fn decide(
     of: &Batch,
     actor: &Actor,
     it: &Item,
-) -> Result<Result<ItemOutcome, String>, AppError> {
+) -> Result<Result<ItemOutcome, String>> {
     let id = RegistrationId(it.id);
     match of.kind {
         BatchKind::Approve => registration::approve_one(tx, id),
@@ -254,7 +254,7 @@ fn decide(
 }
 
 /// Was one of a Linode's moves made just now?
-fn new_or_not(tx: &mut Tx<'_>, linode: LinodeId) -> Result<ItemOutcome, AppError> {
+fn new_or_not(tx: &mut Tx<'_>, linode: LinodeId) -> Result<ItemOutcome> {
     let moves = store::migration::of_linode(tx.conn, linode)?;
     let is_new = moves.iter().any(|row| row.offered_at == tx.now);
     Ok(if is_new {
@@ -265,7 +265,7 @@ fn new_or_not(tx: &mut Tx<'_>, linode: LinodeId) -> Result<ItemOutcome, AppError
 }
 
 /// One Linode's mail says more than a list of one; but what staff empty is told as one list.
-fn tell(tx: &mut Tx<'_>, of: &Batch, account: AccountId) -> Result<(), AppError> {
+fn tell(tx: &mut Tx<'_>, of: &Batch, account: AccountId) -> Result<()> {
     if !store::batch::tell(tx.conn, of.id, account, tx.now)? {
         return Ok(());
     }
@@ -300,7 +300,7 @@ fn tell(tx: &mut Tx<'_>, of: &Batch, account: AccountId) -> Result<(), AppError>
     Ok(())
 }
 
-fn tell_of_one(tx: &mut Tx<'_>, of: &Batch, item: &Item) -> Result<(), AppError> {
+fn tell_of_one(tx: &mut Tx<'_>, of: &Batch, item: &Item) -> Result<()> {
     let Some(linode) = store::linode::linode(tx.conn, item.linode_id)? else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::host::liveness::SILENT_S;
 use super::mail::compose;
 use super::migration::event_details::EventDetails;
@@ -65,11 +65,7 @@ pub struct Emptying {
 
 impl App {
     /// How far it is, if staff empty this host, and what hangs on it besides its Linodes.
-    pub fn emptying(
-        &self,
-        actor: &Actor,
-        host: &Host,
-    ) -> Result<(Option<Emptying>, Hanging), AppError> {
+    pub fn emptying(&self, actor: &Actor, host: &Host) -> Result<(Option<Emptying>, Hanging)> {
         actor.require(Right::Read)?;
         let now = self.now();
         self.db.read(|conn| {
@@ -86,7 +82,7 @@ impl App {
     }
 
     /// Who would go where, as things stand.
-    pub fn evacuation_plan(&self, actor: &Actor, host: HostId) -> Result<Plan, AppError> {
+    pub fn evacuation_plan(&self, actor: &Actor, host: HostId) -> Result<Plan> {
         actor.require(Right::Read)?;
         let heard_since = self.now().plus_s(-SILENT_S);
         self.db.read(|conn| plan_of(conn, host, heard_since))
@@ -100,7 +96,7 @@ impl App {
         actor: &Actor,
         host: HostId,
         order: &Order,
-    ) -> Result<Outcome<LinodeId>, AppError> {
+    ) -> Result<Outcome<LinodeId>> {
         let order = &self.begin_evacuation(actor, host, order)?;
         bulk::each(
             (self, actor),
@@ -111,12 +107,7 @@ impl App {
     }
 
     /// Looks at what is asked, and closes the host; its Linodes are moved by what follows, here or in a batch.
-    pub fn begin_evacuation(
-        &self,
-        actor: &Actor,
-        host: HostId,
-        order: &Order,
-    ) -> Result<Order, AppError> {
+    pub fn begin_evacuation(&self, actor: &Actor, host: HostId, order: &Order) -> Result<Order> {
         actor.require(Right::Evacuation)?;
         let order = checked(order, self.now())?;
         self.transact(actor.who(), |tx| drain(tx, host, &order))?;
@@ -129,7 +120,7 @@ pub(super) fn evacuate_one(
     tx: &mut Tx<'_>,
     actor: &Actor,
     (of, it): (&Batch, &Item),
-) -> Result<Result<(), String>, AppError> {
+) -> Result<Result<(), String>> {
     let (host, to) = of.source_host_id.zip(it.to).ok_or(AppError::NotFound)?;
     let source = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
     if source.emptying_since.is_none() {
@@ -155,7 +146,7 @@ pub(super) fn evacuate_one(
         .map_or(Ok(()), |(_, answer)| answer))
 }
 
-fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppError> {
+fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan> {
     let places = store::graduation::places(conn, heard_since)?;
     let source = places.iter().find(|place| place.room.host == host);
     let source = source.cloned().ok_or(AppError::NotFound)?;
@@ -163,7 +154,7 @@ fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppEr
     Ok(planner::plan(source, residents, places))
 }
 
-fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
+fn checked(order: &Order, now: Time) -> Result<Order> {
     let why = Markdown::parse(order.why.trim(), MOST_WHY)
         .map_err(|fault| AppError::invalid("why", fault.to_string()))?;
     if why.is_empty() {
@@ -188,7 +179,7 @@ fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
 }
 
 /// The host takes no new Linodes while it is emptied. Refused if nobody can be moved off it.
-fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
+fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<()> {
     store::host::lock(tx.conn, id)?;
     let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let doors = store::host::room::doors(tx.conn, tx.now.plus_s(-SILENT_S), Some(&[id]))?;
@@ -211,7 +202,7 @@ fn evacuate_all(
     tx: &mut Tx<'_>,
     (actor, host, order): (&Actor, HostId, &Order),
     moves: &[Wanted],
-) -> Result<Vec<Answer>, AppError> {
+) -> Result<Vec<Answer>> {
     store::programme::hold(tx.conn)?;
     let linodes: Vec<LinodeId> = moves.iter().map(|it| it.linode).collect();
     store::registration::locked_live(tx.conn, &linodes)?;
@@ -305,7 +296,7 @@ struct Act<'a> {
 
 impl Act<'_> {
     /// Queues one, with the rows that were in its way ended, its log, mail and audit entry.
-    fn make(&self, tx: &mut Tx<'_>, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
+    fn make(&self, tx: &mut Tx<'_>, of: &Candidate, wanted: Wanted) -> Result<()> {
         let (now, actor) = (tx.now, self.actor);
         let linode = store::linode::linode(tx.conn, wanted.linode)?.ok_or(AppError::NotFound)?;
         let told = clear(tx, of)?;
@@ -349,7 +340,7 @@ impl Act<'_> {
 }
 
 /// Ends what is in the way of one; what its member is told of that.
-fn clear(tx: &mut Tx<'_>, of: &Candidate) -> Result<MoveOff, AppError> {
+fn clear(tx: &mut Tx<'_>, of: &Candidate) -> Result<MoveOff> {
     let mut told = MoveOff::default();
     match of.stands {
         Stands::Free { offer: Some(offer) } => {
@@ -367,7 +358,7 @@ fn clear(tx: &mut Tx<'_>, of: &Candidate) -> Result<MoveOff, AppError> {
     Ok(told)
 }
 
-fn end(tx: &mut Tx<'_>, id: MigrationId, event: Event, message: &str) -> Result<(), AppError> {
+fn end(tx: &mut Tx<'_>, id: MigrationId, event: Event, message: &str) -> Result<()> {
     let given = EventDetails::saying(message);
     tx.apply(id, event, &given)?
         .taken()

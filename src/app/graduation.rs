@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::host::liveness::SILENT_S;
 use super::migration::offer::{self, Offer};
 use crate::domain::account::Right;
@@ -21,7 +21,7 @@ use crate::store::graduation::Which;
 
 impl App {
     /// Who of the beta would go where, as things stand.
-    pub fn graduation_plan(&self, actor: &Actor) -> Result<Plan, AppError> {
+    pub fn graduation_plan(&self, actor: &Actor) -> Result<Plan> {
         actor.require(Right::Read)?;
         let heard_since = self.now().plus_s(-SILENT_S);
         let (fleet, places) = self.db.read(|conn| {
@@ -37,7 +37,7 @@ impl App {
         &self,
         actor: &Actor,
         pairs: &[(LinodeId, HostId)],
-    ) -> Result<Outcome<LinodeId>, AppError> {
+    ) -> Result<Outcome<LinodeId>> {
         actor.require(Right::Graduation)?;
         if pairs.is_empty() || pairs.len() > AT_ONCE {
             return Err(AppError::conflict(format!(
@@ -54,11 +54,7 @@ impl App {
 }
 
 /// One of a batch.
-pub(super) fn offer_one(
-    tx: &mut Tx<'_>,
-    actor: &Actor,
-    it: &Item,
-) -> Result<Result<(), String>, AppError> {
+pub(super) fn offer_one(tx: &mut Tx<'_>, actor: &Actor, it: &Item) -> Result<Result<(), String>> {
     let to = it.to.ok_or(AppError::NotFound)?;
     let answers = offer_all(tx, actor, &[(it.linode_id, to)])?;
     Ok(answers
@@ -68,11 +64,7 @@ pub(super) fn offer_one(
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
-fn offer_all(
-    tx: &mut Tx<'_>,
-    actor: &Actor,
-    pairs: &[(LinodeId, HostId)],
-) -> Result<Vec<Answer>, AppError> {
+fn offer_all(tx: &mut Tx<'_>, actor: &Actor, pairs: &[(LinodeId, HostId)]) -> Result<Vec<Answer>> {
     store::programme::hold(tx.conn)?;
     let programme = store::programme::get(tx.conn, tx.now)?;
     super::programme::allows(&programme, tx.now, Deed::Offer(MigrationKind::Graduation))?;
@@ -130,7 +122,7 @@ fn offer_all(
 
 /// What each Linode's offer depends on, before any of it is looked at: its live registration, and what is not over of its
 /// migrations.
-fn lock_all(conn: &mut Db, linodes: &[LinodeId]) -> Result<(), AppError> {
+fn lock_all(conn: &mut Db, linodes: &[LinodeId]) -> Result<()> {
     store::registration::locked_live(conn, linodes)?;
     store::migration::locked_of_linodes(conn, linodes)?;
     Ok(())

@@ -1,6 +1,6 @@
 //! A form that is sent twice does one thing, and nobody sends too many.
 
-use super::error::AppError;
+use super::error::{AppError, Result};
 
 pub(super) fn too_many(message: &str) -> AppError {
     AppError::invalid("", message.to_owned())
@@ -15,7 +15,7 @@ pub(super) fn sent_before(field: &'static str) -> AppError {
 }
 
 /// A form's own mark, as the page gave it.
-pub(super) fn check_once(once: &str) -> Result<(), AppError> {
+pub(super) fn check_once(once: &str) -> Result<()> {
     let fine = (8..=64).contains(&once.len())
         && once
             .chars()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::App;
 use super::batch::{MOST, NewOrder};
 use super::context::Actor;
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::host::liveness::SILENT_S;
 use crate::domain::account::Right;
 use crate::domain::batch::BatchKind;
@@ -54,7 +54,7 @@ pub struct Planned {
 
 impl App {
     /// Who would go where, as things stand and as is asked.
-    pub fn placement_plan(&self, actor: &Actor, asked: &Asked) -> Result<Planned, AppError> {
+    pub fn placement_plan(&self, actor: &Actor, asked: &Asked) -> Result<Planned> {
         actor.require(Right::Read)?;
         let now = self.now();
         let filter = RegistrationFilter {
@@ -100,7 +100,7 @@ impl App {
         actor: &Actor,
         asked: &Asked,
         (seen, once): (&str, &str),
-    ) -> Result<BatchId, AppError> {
+    ) -> Result<BatchId> {
         actor.require(Right::Registrations)?;
         let made = self
             .db

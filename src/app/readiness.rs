@@ -2,7 +2,7 @@
 
 use super::App;
 use super::context::Actor;
-use super::error::AppError;
+use super::error::{AppError, Result};
 use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::readiness::verdict::{Limits, NAMED};
@@ -16,7 +16,7 @@ impl App {
         actor: &Actor,
         to: &Limits,
         seen: Option<Time>,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         actor.require(Right::Programme)?;
         for ((name, _, most), value) in NAMED.into_iter().zip(to.values()) {
             if !(0..=most).contains(&value) {

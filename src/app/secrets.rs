@@ -100,7 +100,7 @@ pub fn new_token() -> Result<String> {
 }
 
 /// Of the system's own.
-pub fn random<const N: usize>() -> Result<[u8; N], AppError> {
+pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| AppError::Fault(format!("no randomness: {error}")))?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::db::{Db, columns};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{batch_accounts, batch_items, batches, jobs, linodes, registrations, users};
 use crate::domain::batch::{BatchKind, BatchState, ItemOutcome, Of};
 use crate::domain::ids::{AccountId, BatchId, HostId, JobId, LinodeId, RegistrationId, UserId};
@@ -82,7 +82,7 @@ const ACCOUNTS: &str = "INSERT INTO batch_accounts (batch_id, account_id) \
     SELECT DISTINCT batch_id, account_id FROM batch_items WHERE batch_id = $1";
 
 /// What this form made already, if it was sent before.
-pub fn made(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BatchId>, StoreError> {
+pub fn made(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BatchId>> {
     Ok(batches::table
         .filter(batches::made_by.eq(by))
         .filter(batches::once.eq(once))
@@ -92,7 +92,7 @@ pub fn made(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BatchId>, St
 }
 
 /// Those of these that are not there are left out.
-pub fn insert(conn: &mut Db, new: &NewBatch<'_>, of: &[NewItem]) -> Result<BatchId, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewBatch<'_>, of: &[NewItem]) -> Result<BatchId> {
     let id: BatchId = diesel::insert_into(batches::table)
         .values(new)
         .returning(batches::id)
@@ -136,11 +136,7 @@ pub fn insert(conn: &mut Db, new: &NewBatch<'_>, of: &[NewItem]) -> Result<Batch
 }
 
 /// Whose they are, by number: Linode and account.
-fn owners(
-    conn: &mut Db,
-    of: Of,
-    some: &[NewItem],
-) -> Result<HashMap<i64, (LinodeId, AccountId)>, StoreError> {
+fn owners(conn: &mut Db, of: Of, some: &[NewItem]) -> Result<HashMap<i64, (LinodeId, AccountId)>> {
     let ids = || some.iter().map(|item| item.id);
     Ok(match of {
         Of::Registrations => registrations::table
@@ -172,7 +168,7 @@ fn owners(
     })
 }
 
-pub fn batch(conn: &mut Db, id: BatchId) -> Result<Option<Batch>, StoreError> {
+pub fn batch(conn: &mut Db, id: BatchId) -> Result<Option<Batch>> {
     Ok(batches::table
         .find(id)
         .select(columns::<Batch>())
@@ -181,7 +177,7 @@ pub fn batch(conn: &mut Db, id: BatchId) -> Result<Option<Batch>, StoreError> {
 }
 
 /// Those that go on, and those that were stopped by then and whose members are not all told; oldest first, at most 20.
-pub fn unfinished(conn: &mut Db, stopped_by: Time) -> Result<Vec<Batch>, StoreError> {
+pub fn unfinished(conn: &mut Db, stopped_by: Time) -> Result<Vec<Batch>> {
     let untold = batch_accounts::table
         .filter(batch_accounts::batch_id.eq(batches::id))
         .filter(batch_accounts::told_at.is_null());
@@ -198,7 +194,7 @@ pub fn unfinished(conn: &mut Db, stopped_by: Time) -> Result<Vec<Batch>, StoreEr
 }
 
 /// The next ones of a batch, by account: at most 50.
-pub fn open(conn: &mut Db, id: BatchId) -> Result<Vec<Item>, StoreError> {
+pub fn open(conn: &mut Db, id: BatchId) -> Result<Vec<Item>> {
     Ok(batch_items::table
         .filter(batch_items::batch_id.eq(id))
         .filter(batch_items::outcome.is_null())
@@ -214,7 +210,7 @@ pub fn settle(
     (batch, item): (BatchId, i64),
     outcome: ItemOutcome,
     why: &str,
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let goes_on = diesel::dsl::exists(
         batches::table
             .filter(batches::id.eq(batch))
@@ -236,7 +232,7 @@ pub fn set_outcome(
     conn: &mut Db,
     (batch, item): (BatchId, i64),
     outcome: ItemOutcome,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::update(batch_items::table.find((batch, item)))
         .set(batch_items::outcome.eq(Some(outcome)))
         .execute(conn)?;
@@ -244,7 +240,7 @@ pub fn set_outcome(
 }
 
 /// Accounts of the batch whose members are to be told now: nothing of theirs is open, or the batch has stopped; at most 50.
-pub fn untold(conn: &mut Db, of: &Batch) -> Result<Vec<AccountId>, StoreError> {
+pub fn untold(conn: &mut Db, of: &Batch) -> Result<Vec<AccountId>> {
     let open = batch_items::table
         .filter(batch_items::batch_id.eq(of.id))
         .filter(batch_items::account_id.eq(batch_accounts::account_id))
@@ -264,12 +260,7 @@ pub fn untold(conn: &mut Db, of: &Batch) -> Result<Vec<AccountId>, StoreError> {
 }
 
 /// `false`: they were told.
-pub fn tell(
-    conn: &mut Db,
-    batch: BatchId,
-    account: AccountId,
-    now: Time,
-) -> Result<bool, StoreError> {
+pub fn tell(conn: &mut Db, batch: BatchId, account: AccountId, now: Time) -> Result<bool> {
     let untold = batch_accounts::table
         .find((batch, account))
         .filter(batch_accounts::told_at.is_null());
@@ -280,11 +271,7 @@ pub fn tell(
 }
 
 /// What the batch has done of an account, with its Linodes' labels, by these.
-pub fn done_of(
-    conn: &mut Db,
-    batch: BatchId,
-    account: AccountId,
-) -> Result<Vec<(Item, String)>, StoreError> {
+pub fn done_of(conn: &mut Db, batch: BatchId, account: AccountId) -> Result<Vec<(Item, String)>> {
     Ok(batch_items::table
         .inner_join(linodes::table)
         .filter(batch_items::batch_id.eq(batch))
@@ -296,7 +283,7 @@ pub fn done_of(
 }
 
 /// `false`: it has ended, or was stopped.
-pub fn end(conn: &mut Db, id: BatchId, state: BatchState, now: Time) -> Result<bool, StoreError> {
+pub fn end(conn: &mut Db, id: BatchId, state: BatchState, now: Time) -> Result<bool> {
     let running = batches::table
         .find(id)
         .filter(batches::state.eq(BatchState::Running));
@@ -324,7 +311,7 @@ impl Progress {
     }
 }
 
-pub fn progress(conn: &mut Db, id: BatchId) -> Result<Option<Progress>, StoreError> {
+pub fn progress(conn: &mut Db, id: BatchId) -> Result<Option<Progress>> {
     let Some(batch) = batch(conn, id)? else {
         return Ok(None);
     };
@@ -359,11 +346,7 @@ pub struct BatchRow {
 }
 
 /// Newest first; `before`: the key of the last row seen.
-pub fn list(
-    conn: &mut Db,
-    before: Option<BatchId>,
-    limit: i64,
-) -> Result<Vec<BatchRow>, StoreError> {
+pub fn list(conn: &mut Db, before: Option<BatchId>, limit: i64) -> Result<Vec<BatchRow>> {
     let rows: Vec<(Batch, String)> = batches::table
         .inner_join(users::table)
         .filter(batches::id.lt(before.unwrap_or(BatchId(i64::MAX))))

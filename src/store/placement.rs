@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::db::Db;
-use super::error::StoreError;
+use super::error::Result;
 use super::registration::list::{RegistrationFilter, RegistrationRow, registrations};
 use super::schema::{config_profiles, linodes, migrations};
 use super::{catalogue, graduation, host};
@@ -23,10 +23,7 @@ use crate::domain::time::Time;
 pub const MOST: i64 = 20_000;
 
 /// The registrations of the filter as candidates, the first to ask first.
-pub fn candidates(
-    conn: &mut Db,
-    filter: &RegistrationFilter,
-) -> Result<Vec<Candidate>, StoreError> {
+pub fn candidates(conn: &mut Db, filter: &RegistrationFilter) -> Result<Vec<Candidate>> {
     let rows = registrations(conn, filter, None, MOST)?;
     let roles: HashMap<HostId, Option<HostRole>> = host::all(conn)?
         .into_iter()
@@ -81,7 +78,7 @@ fn counterparts(
 fn named_kernels(
     conn: &mut Db,
     rows: &[RegistrationRow],
-) -> Result<HashMap<LinodeId, BTreeSet<String>>, StoreError> {
+) -> Result<HashMap<LinodeId, BTreeSet<String>>> {
     let ids: Vec<LinodeId> = rows.iter().map(|row| row.linode.id).collect();
     let rows: Vec<(LinodeId, String)> = config_profiles::table
         .filter(config_profiles::linode_id.eq_any(ids))
@@ -96,11 +93,7 @@ fn named_kernels(
 
 /// Every host, with where Linodes of these accounts live or are on their way to, and all moves on their way. `heard_since`: an
 /// agent heard of before this is silent.
-pub fn hosts(
-    conn: &mut Db,
-    heard_since: Time,
-    candidates: &[Candidate],
-) -> Result<Hosts, StoreError> {
+pub fn hosts(conn: &mut Db, heard_since: Time, candidates: &[Candidate]) -> Result<Hosts> {
     let accounts: HashSet<AccountId> = candidates.iter().map(|it| it.account).collect();
     let mut living: HashMap<AccountId, BTreeMap<HostId, u32>> = HashMap::new();
     let rows: Vec<(AccountId, HostId, i64)> = linodes::table

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::db::{Both, Db};
-use super::error::StoreError;
+use super::error::Result;
 use super::fairness::Summary;
 use super::fairness::pack::DAY_STEP;
 use super::schema::{
@@ -60,7 +60,7 @@ impl Row {
 }
 
 /// Moves whose last try was started at or after `since`, ways back aside, and all tries that failed since then.
-pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), StoreError> {
+pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>)> {
     let tries: Vec<(MigrationId, MigrationKind, Time)> = migration_events::table
         .inner_join(migrations::table)
         .filter(migration_events::state.eq(MigrationState::Failed))
@@ -106,7 +106,7 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), 
 }
 
 /// Downtimes foretold and measured since then, in milliseconds, of Linodes whose agents say when they had been started.
-pub fn foretold(conn: &mut Db, since: Time) -> Result<Vec<(i64, i64)>, StoreError> {
+pub fn foretold(conn: &mut Db, since: Time) -> Result<Vec<(i64, i64)>> {
     let rows: Vec<(i64, Time, Time)> = migrations::table
         .filter(migrations::finished_at.ge(since))
         .filter(migrations::was_running.eq(true))
@@ -130,7 +130,7 @@ pub fn foretold(conn: &mut Db, since: Time) -> Result<Vec<(i64, i64)>, StoreErro
 }
 
 /// What the beta must come up to, with when that was changed last; `None`: never.
-pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
+pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>)> {
     type Row = (i64, i64, i64, i64, i64, i64, i64, i64, i64, Time);
     let found: Option<Row> = readiness_limits::table
         .find(1_i64)
@@ -159,7 +159,7 @@ pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
     })
 }
 
-pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreError> {
+pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<()> {
     let set = (
         readiness_limits::moves_least.eq(to.moves_least),
         readiness_limits::reached_least_percent.eq(to.reached_least_percent),
@@ -190,13 +190,13 @@ fn failed_since(since: Time) -> _ {
 }
 
 /// Jobs that failed since then, and were not given another try.
-pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64> {
     let all = jobs::table.filter(failed_since(since)).count();
     Ok(all.get_result(conn)?)
 }
 
 /// … those of them on hosts of the platform that the programme moves to.
-pub fn failed_jobs_there(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+pub fn failed_jobs_there(conn: &mut Db, since: Time) -> Result<i64> {
     let there = jobs::table
         .inner_join(hosts::table)
         .filter(failed_since(since))
@@ -205,7 +205,7 @@ pub fn failed_jobs_there(conn: &mut Db, since: Time) -> Result<i64, StoreError> 
 }
 
 /// All bugs as they are now, and what was changed of them since then, newest first.
-pub fn bugs_since(conn: &mut Db, since: Time) -> Result<(Vec<BugNow>, Vec<BugChange>), StoreError> {
+pub fn bugs_since(conn: &mut Db, since: Time) -> Result<(Vec<BugNow>, Vec<BugChange>)> {
     let rows = bugs::table
         .order(bugs::id)
         .select((bugs::id, bugs::opened_at, bugs::state, bugs::severity))
@@ -253,7 +253,7 @@ pub struct HostWeek {
 
 /// Every host with samples, week by week, from a moment on (seconds since 1970): days as far as they are made, and what came
 /// after the last of them.
-pub fn fairness_by_week(conn: &mut Db, from: i64) -> Result<Vec<HostWeek>, StoreError> {
+pub fn fairness_by_week(conn: &mut Db, from: i64) -> Result<Vec<HostWeek>> {
     // 345600 s into 1970 its first Monday began. Literal steps, so that the index is used for each part.
     const SQL: &str = "SELECT (slot - 345600) / 604800 AS week, host_id, \
         CAST(SUM(judged_ms) AS BIGINT) AS judged_ms, CAST(SUM(contended_ms) AS BIGINT) AS contended_ms, \

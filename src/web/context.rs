@@ -10,7 +10,7 @@ use data_encoding::BASE32_NOPAD;
 use tokio::sync::Notify;
 
 use super::csrf;
-use super::fault::Fault;
+use super::fault::{Fault, Result};
 use super::page::Flash;
 use super::ui::Zone;
 use crate::domain::account::{self, Right, StaffRole};
@@ -232,7 +232,7 @@ impl Context {
 
 impl FromRequest for Context {
     type Error = Fault;
-    type Future = Ready<Result<Self, Fault>>;
+    type Future = Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         ready(self::context_of(request))
@@ -270,7 +270,7 @@ impl Viewer {
 }
 
 /// The context, for extractors that build on it.
-pub(in crate::web) fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
+pub(in crate::web) fn context_of(request: &HttpRequest) -> Result<Context> {
     use actix_web::HttpMessage;
     request
         .extensions()

@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use futures_util::stream::{once, unfold};
 use futures_util::{Stream, StreamExt};
 
-use super::fault::{Fault, Response};
+use super::fault::{Fault, Response, Result};
 use super::portal::{self, Portal};
 use crate::domain::text::unreadable;
 use crate::domain::time::Time;
@@ -92,7 +92,7 @@ fn answer(name: &str) -> actix_web::HttpResponseBuilder {
     answer
 }
 
-pub(super) fn bytes<R: AsRef<[u8]>>(rows: &[Vec<R>]) -> Result<Bytes, Fault> {
+pub(super) fn bytes<R: AsRef<[u8]>>(rows: &[Vec<R>]) -> Result<Bytes> {
     let mut out = writer();
     for row in rows {
         out.write_record(row).map_err(Fault::internal)?;
@@ -128,7 +128,7 @@ async fn part<K: Send + 'static>(
     portal: &Portal,
     read: &Read<K>,
     after: Option<K>,
-) -> Result<Part<K>, Fault> {
+) -> Result<Part<K>> {
     let read = Arc::clone(read);
     portal::read(portal, move |conn| read(conn, after)).await
 }
@@ -144,7 +144,7 @@ fn rest<K: Clone + Send + 'static>(
     portal: Portal,
     read: Read<K>,
     next: Option<K>,
-) -> impl Stream<Item = Result<Bytes, Fault>> {
+) -> impl Stream<Item = Result<Bytes>> {
     unfold(next.map(Stands::From), move |stands| {
         let (portal, read) = (portal.clone(), Arc::clone(&read));
         async move {

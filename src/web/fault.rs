@@ -9,7 +9,8 @@ use crate::domain::account::{self, Right, StaffRole};
 use crate::store::error::StoreError;
 
 /// What a handler answers.
-pub type Response = Result<HttpResponse, Fault>;
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+pub type Response = Result<HttpResponse>;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use tokio::sync::Semaphore;
 
-use super::fault::Fault;
+use super::fault::{Fault, Result};
 use super::ui::Problems;
 use crate::app::App;
 use crate::app::error::AppError;
@@ -19,7 +19,7 @@ pub type Portal = web::Data<App>;
 pub async fn run<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
-) -> Result<T, Fault> {
+) -> Result<T> {
     let portal = portal.clone();
     web::block(move || call(&portal))
         .await
@@ -31,7 +31,7 @@ pub async fn run<T: Send + 'static>(
 pub async fn submit<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
-) -> Result<Result<T, Problems>, Fault> {
+) -> Result<Result<T, Problems>> {
     let portal = portal.clone();
     match web::block(move || call(&portal))
         .await
@@ -47,7 +47,7 @@ pub async fn submit<T: Send + 'static>(
 pub async fn read<T: Send + 'static>(
     portal: &Portal,
     query: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Fault> {
+) -> Result<T> {
     run(portal, move |app| {
         app.db.read(query).map_err(AppError::from)
     })
@@ -58,7 +58,7 @@ pub async fn read<T: Send + 'static>(
 pub async fn find<T: Send + 'static>(
     portal: &Portal,
     query: impl FnOnce(&mut Db) -> Result<Option<T>, StoreError> + Send + 'static,
-) -> Result<T, Fault> {
+) -> Result<T> {
     read(portal, query).await?.ok_or(Fault::NotFound)
 }
 
@@ -75,7 +75,7 @@ static WAITING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(200));
 pub async fn submit_hashing<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
-) -> Result<Result<T, Problems>, Fault> {
+) -> Result<Result<T, Problems>> {
     let busy = |retry_after_s| Fault::Busy { retry_after_s };
     let waits = WAITING.try_acquire().map_err(|_| busy(5))?;
     let place = tokio::time::timeout(Duration::from_secs(10), HASHING.acquire()).await;
@@ -98,7 +98,7 @@ static LATER: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 pub fn later(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<(), AppError> + Send + 'static,
-) -> Result<(), Fault> {
+) -> Result<()> {
     let Ok(remembered) = Arc::clone(&REMEMBERED).try_acquire_owned() else {
         return Err(Fault::Busy { retry_after_s: 5 });
     };

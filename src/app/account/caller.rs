@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::doors::Door;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::{TokenScope, UserRole};
 use crate::store;
@@ -26,7 +26,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::TooMany`] for an address that sent too many tokens that are not good: it is told before any is looked up.
-    pub fn caller(&self, token: &str, address: &str) -> Result<Option<Caller>, AppError> {
+    pub fn caller(&self, token: &str, address: &str) -> Result<Option<Caller>> {
         let hash = secrets::hash(purpose::API, token);
         let was_known = self.doors.is_known(&hash);
         if !was_known {

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::domain::audit::{Action, Object};
 use crate::domain::mail::{MailKind, group, is_for};
 use crate::domain::string_enum::StringEnum;
@@ -10,7 +10,7 @@ use crate::store;
 
 impl App {
     /// Only these of the kinds that can be switched off are sent from now on.
-    pub fn choose_mails(&self, actor: &Actor, wanted: &[MailKind]) -> Result<(), AppError> {
+    pub fn choose_mails(&self, actor: &Actor, wanted: &[MailKind]) -> Result<()> {
         let muted: Vec<MailKind> = MailKind::ALL
             .iter()
             .copied()

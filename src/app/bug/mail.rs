@@ -1,7 +1,7 @@
 //! Mail about a thread, to those whom it concerns.
 
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::app::mail::kinds::{Thread, UserMail};
 use crate::domain::account::UserRole;
 use crate::domain::bug::initials;
@@ -52,7 +52,7 @@ pub(in crate::app) fn tell(
     actor: &Actor,
     readers: &[User],
     news: &News<'_>,
-) -> Result<(), AppError> {
+) -> Result<()> {
     let name = store::account::user(tx.conn, actor.user)?
         .map(|user| user.name)
         .unwrap_or_default();

@@ -12,7 +12,7 @@ use facts::{facts, mark_in};
 
 use super::App;
 use super::context::{Actor, Tx};
-use super::error::AppError;
+use super::error::{AppError, Result};
 use super::idempotency::{check_once, sent_before, too_many};
 use crate::domain::account::{Right, UserRole};
 use crate::domain::bug::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
@@ -52,7 +52,7 @@ pub struct Report {
 
 impl App {
     /// Opens a bug. The same form sent twice gives the same bug.
-    pub fn open_bug(&self, actor: &Actor, report: &Report) -> Result<BugId, AppError> {
+    pub fn open_bug(&self, actor: &Actor, report: &Report) -> Result<BugId> {
         let account = actor.require_account()?;
         check_once(&report.once)?;
         check_files(&report.files)?;
@@ -118,7 +118,7 @@ impl App {
         body: &Markdown,
         files: &[Attachment],
         (once, by_staff): (&str, bool),
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         if by_staff {
             actor.require(Right::Bugs)?;
         } else {
@@ -136,7 +136,7 @@ impl App {
     }
 
     /// "This hits me too": of a duplicate, said of the bug that is worked on. Saying it twice is saying it once.
-    pub fn hit_by_bug(&self, actor: &Actor, id: BugId, hit: bool) -> Result<(), AppError> {
+    pub fn hit_by_bug(&self, actor: &Actor, id: BugId, hit: bool) -> Result<()> {
         actor.require_account()?;
         self.transact(actor.who(), |tx| {
             let bug = store::bug::bug(tx.conn, id)?.ok_or(AppError::NotFound)?;
@@ -161,7 +161,7 @@ impl App {
         actor: &Actor,
         bug: BugId,
         file: BugFileId,
-    ) -> Result<(BugFile, Vec<u8>), AppError> {
+    ) -> Result<(BugFile, Vec<u8>)> {
         let (file, content) = self
             .db
             .read(|conn| store::bug::files::content(conn, bug, file))?
@@ -187,7 +187,7 @@ struct Reply<'a> {
     by_staff: bool,
 }
 
-fn post(tx: &mut Tx<'_>, actor: &Actor, id: BugId, reply: &Reply<'_>) -> Result<(), AppError> {
+fn post(tx: &mut Tx<'_>, actor: &Actor, id: BugId, reply: &Reply<'_>) -> Result<()> {
     store::account::lock_writer(tx.conn, actor.user, actor.account)?;
     found(tx.conn, id)?;
     match store::bug::posted_once(tx.conn, actor.user, reply.once)? {
@@ -239,7 +239,7 @@ pub fn may_see(file: &BugFile, actor: &Actor) -> bool {
     staff || file.by_staff || (actor.account.is_some() && file.account_id == actor.account)
 }
 
-fn check_files(files: &[Attachment]) -> Result<(), AppError> {
+fn check_files(files: &[Attachment]) -> Result<()> {
     if files.len() > MOST_FILES {
         return Err(AppError::invalid(
             "file",
@@ -249,7 +249,7 @@ fn check_files(files: &[Attachment]) -> Result<(), AppError> {
     Ok(())
 }
 
-fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Result<(), AppError> {
+fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -290,6 +290,6 @@ pub fn state_words(state: BugState) -> &'static str {
     }
 }
 
-pub(super) fn found(conn: &mut Db, id: BugId) -> Result<Bug, AppError> {
+pub(super) fn found(conn: &mut Db, id: BugId) -> Result<Bug> {
     store::bug::bug(conn, id)?.ok_or(AppError::NotFound)
 }

@@ -5,7 +5,7 @@ use super::mail::{News, tell};
 use super::{Reply, found, post, state_words};
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::idempotency::check_once;
 use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
@@ -33,7 +33,7 @@ pub struct Decision {
 
 impl App {
     /// Sets what staff decided. Whoever decides on what was changed meanwhile is told; deciding the same again is fine.
-    pub fn triage_bug(&self, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
+    pub fn triage_bug(&self, actor: &Actor, id: BugId, to: &Decision) -> Result<()> {
         actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| decide(tx, actor, id, to))
     }
@@ -44,7 +44,7 @@ impl App {
         actor: &Actor,
         id: BugId,
         (to, answer): (&Decision, (&Markdown, &str)),
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         actor.require(Right::Bugs)?;
         check_once(answer.1)?;
         self.transact(actor.who(), |tx| {
@@ -61,13 +61,7 @@ impl App {
     }
 
     /// Adds a note that only staff see. Nobody is written to.
-    pub fn note_on_bug(
-        &self,
-        actor: &Actor,
-        id: BugId,
-        body: &Markdown,
-        once: &str,
-    ) -> Result<(), AppError> {
+    pub fn note_on_bug(&self, actor: &Actor, id: BugId, body: &Markdown, once: &str) -> Result<()> {
         actor.require(Right::Bugs)?;
         check_once(once)?;
         self.transact(actor.who(), |tx| {
@@ -86,7 +80,7 @@ impl App {
         id: BugId,
         migration: MigrationId,
         explains: bool,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         actor.require(Right::Bugs)?;
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
@@ -113,7 +107,7 @@ impl App {
     }
 }
 
-fn decide(tx: &mut Tx<'_>, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
+fn decide(tx: &mut Tx<'_>, actor: &Actor, id: BugId, to: &Decision) -> Result<()> {
     store::bug::lock_triage(tx.conn)?;
     let bug = found(tx.conn, id)?;
     let root = root_for(tx.conn, &bug, to)?;
@@ -158,12 +152,7 @@ fn decide(tx: &mut Tx<'_>, actor: &Actor, id: BugId, to: &Decision) -> Result<()
 }
 
 /// An event for each thing that changed, and the audit entry.
-fn note_changes(
-    tx: &mut Tx<'_>,
-    actor: &Actor,
-    before: &Bug,
-    after: &Triage,
-) -> Result<(), AppError> {
+fn note_changes(tx: &mut Tx<'_>, actor: &Actor, before: &Bug, after: &Triage) -> Result<()> {
     let changes = [
         (
             Changed::State,
@@ -215,7 +204,7 @@ fn note_changes(
 }
 
 /// The bug that is worked on, for one that is to become a duplicate: never itself, never a duplicate.
-fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppError> {
+fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>> {
     if to.state != BugState::Duplicate {
         return Ok(None);
     }
@@ -249,7 +238,7 @@ fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppE
     Ok(Some(found(conn, named.root_id)?))
 }
 
-fn changed_meanwhile(conn: &mut Db, bug: &Bug) -> Result<AppError, AppError> {
+fn changed_meanwhile(conn: &mut Db, bug: &Bug) -> Result<AppError> {
     let last = store::bug::events(conn, bug.id)?.pop();
     let who = match last {
         Some(event) => store::account::user(conn, event.author_id)?.map(|user| user.name),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::app::App;
 use crate::app::context::Agent;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::host::report::share_due;
 use crate::domain::fairness::judge::{Guest, judge};
 use crate::domain::fairness::shares::{Claim, LEAST_WEIGHT, MOST_WEIGHT, Rule};
@@ -31,11 +31,7 @@ const SLACK_MS: u64 = 200;
 impl App {
     /// Takes in what a host's guests used. Linodes that are not this host's, and rounds too old or from the future, are
     /// left out; figures beyond what can be are cut to that. Answers with the shares that the host is to set.
-    pub fn note_samples(
-        &self,
-        agent: &Agent,
-        samples: &Samples,
-    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+    pub fn note_samples(&self, agent: &Agent, samples: &Samples) -> Result<Vec<(LinodeId, Share)>> {
         if samples.rounds.len() > MOST_ROUNDS {
             return Err(AppError::invalid(
                 "rounds",

@@ -4,7 +4,7 @@
 
 use super::liveness::SILENT_S;
 use crate::app::App;
-use crate::app::error::AppError;
+use crate::app::error::Result;
 use crate::store;
 
 /// Between two looks, in seconds.
@@ -17,7 +17,7 @@ const DAYS_KEPT: i64 = 400;
 
 impl App {
     /// Says how many hosts were silent, if it was time to look.
-    pub fn look_for_silent_hosts(&self) -> Result<Option<usize>, AppError> {
+    pub fn look_for_silent_hosts(&self) -> Result<Option<usize>> {
         let now = self.now();
         let looks = self.db.read(store::host::silence::looks)?;
         let last = looks.map(|(_, last)| last);

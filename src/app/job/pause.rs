@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::app::context::Actor;
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{HostId, JobPauseId};
@@ -21,7 +21,7 @@ impl App {
         actor: &Actor,
         (host, kind): (Option<HostId>, Option<JobKind>),
         reason: &str,
-    ) -> Result<(), AppError> {
+    ) -> Result<()> {
         actor.require(Right::Jobs)?;
         let reason = reason.trim();
         if reason.is_empty() || reason.chars().count() > MOST_REASON {
@@ -60,7 +60,7 @@ impl App {
     }
 
     /// What waited goes on. One that has ended already is as asked.
-    pub fn end_pause(&self, actor: &Actor, id: JobPauseId) -> Result<(), AppError> {
+    pub fn end_pause(&self, actor: &Actor, id: JobPauseId) -> Result<()> {
         actor.require(Right::Jobs)?;
         self.transact(actor.who(), |tx| {
             let Some(JobPause { host_id, kind, .. }) = store::job::pauses::end(tx.conn, id)? else {

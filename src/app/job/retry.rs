@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::app::migration::retry;
 use crate::domain::account::Right;
 use crate::domain::audit::{Action, Object};
@@ -11,13 +11,13 @@ use crate::store;
 
 impl App {
     /// Staff give a job that used up its tries new ones, if somebody still waits for it.
-    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
+    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<()> {
         actor.require(Right::Jobs)?;
         self.transact(actor.who(), |tx| retry_one(tx, id))
     }
 }
 
-pub(in crate::app) fn retry_one(tx: &mut Tx<'_>, id: JobId) -> Result<(), AppError> {
+pub(in crate::app) fn retry_one(tx: &mut Tx<'_>, id: JobId) -> Result<()> {
     retry::may_job(tx.conn, id)?;
     if !store::job::revive(tx.conn, id)? {
         return Err(AppError::conflict("Only a failed job can be tried again."));

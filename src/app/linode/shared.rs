@@ -1,6 +1,6 @@
 //! What its rooms, and others, ask of a Linode.
 
-use crate::app::error::AppError;
+use crate::app::error::{AppError, Result};
 use crate::domain::ids::{AccountId, LinodeId};
 use crate::store;
 use crate::store::db::Db;
@@ -11,6 +11,6 @@ pub(in crate::app) fn own_linode(
     conn: &mut Db,
     account: AccountId,
     id: LinodeId,
-) -> Result<Linode, AppError> {
+) -> Result<Linode> {
     store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)
 }

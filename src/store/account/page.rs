@@ -10,7 +10,7 @@ use crate::domain::registration::{self, RegistrationState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::{Result, StoreError};
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::name_index;
@@ -68,7 +68,7 @@ pub fn users(
 }
 
 /// How many there are: all, members, staff, disabled.
-pub fn user_counts(conn: &mut Db) -> Result<[i64; 4], StoreError> {
+pub fn user_counts(conn: &mut Db) -> Result<[i64; 4]> {
     let by: Vec<(UserRole, bool, i64)> = users::table
         .group_by((users::role, users::disabled))
         .select((users::role, users::disabled, diesel::dsl::count_star()))

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::db::{Both, Db, by_key, columns, lock_named};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
 use super::{name_index, search};
 use crate::domain::bug::{BugState, Changed, Component, Severity};
@@ -179,7 +179,7 @@ pub fn list(
     filter: &BugFilter,
     before: Option<BugId>,
     limit: i64,
-) -> Result<Vec<BugHead>, StoreError> {
+) -> Result<Vec<BugHead>> {
     let mut query = filtered(conn, filter)
         .select(BugHead::as_select())
         .order(bugs::id.desc());
@@ -189,13 +189,13 @@ pub fn list(
     Ok(query.limited(limit).load(conn)?)
 }
 
-pub fn count(conn: &mut Db, filter: &BugFilter) -> Result<i64, StoreError> {
+pub fn count(conn: &mut Db, filter: &BugFilter) -> Result<i64> {
     let query = filtered(conn, filter).count();
     Ok(query.get_result(conn)?)
 }
 
 /// Bugs by state, each with when the first of them was opened.
-pub fn oldest(conn: &mut Db) -> Result<Vec<(BugState, i64, Option<Time>)>, StoreError> {
+pub fn oldest(conn: &mut Db) -> Result<Vec<(BugState, i64, Option<Time>)>> {
     Ok(bugs::table
         .group_by(bugs::state)
         .select((
@@ -206,30 +206,30 @@ pub fn oldest(conn: &mut Db) -> Result<Vec<(BugState, i64, Option<Time>)>, Store
         .load(conn)?)
 }
 
-pub fn counts(conn: &mut Db) -> Result<Vec<(BugState, i64)>, StoreError> {
+pub fn counts(conn: &mut Db) -> Result<Vec<(BugState, i64)>> {
     Ok(bugs::table
         .group_by(bugs::state)
         .select((bugs::state, diesel::dsl::count_star()))
         .load(conn)?)
 }
 
-pub fn by_ids(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugHead>, StoreError> {
+pub fn by_ids(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugHead>> {
     Ok(bugs::table
         .filter(bugs::id.eq_any(ids.to_vec()))
         .select(BugHead::as_select())
         .load(conn)?)
 }
 
-pub fn bug(conn: &mut Db, id: BugId) -> Result<Option<Bug>, StoreError> {
+pub fn bug(conn: &mut Db, id: BugId) -> Result<Option<Bug>> {
     Ok(by_key!(conn, bugs, id, Bug))
 }
 
 /// Only one transaction at a time triages, so that no two make each other's bugs duplicates. SQLite has one writer anyway.
-pub fn lock_triage(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock_triage(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xenT")
 }
 
-pub fn insert(conn: &mut Db, new: &NewBug<'_>) -> Result<Bug, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewBug<'_>) -> Result<Bug> {
     Ok(diesel::insert_into(bugs::table)
         .values(new)
         .returning(columns::<Bug>())
@@ -237,7 +237,7 @@ pub fn insert(conn: &mut Db, new: &NewBug<'_>) -> Result<Bug, StoreError> {
 }
 
 /// The bug that this form has opened already, if it was sent before.
-pub fn opened_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BugId>, StoreError> {
+pub fn opened_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BugId>> {
     Ok(bugs::table
         .filter(bugs::opened_by.eq(by))
         .filter(bugs::once.eq(once))
@@ -247,7 +247,7 @@ pub fn opened_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BugId
         .optional()?)
 }
 
-pub fn opened_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64, StoreError> {
+pub fn opened_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64> {
     Ok(bugs::table
         .filter(bugs::account_id.eq(account))
         .filter(bugs::opened_at.gt(since))
@@ -268,13 +268,13 @@ pub struct Triage {
     pub changed_at: Time,
 }
 
-pub fn triage(conn: &mut Db, id: BugId, to: &Triage) -> Result<(), StoreError> {
+pub fn triage(conn: &mut Db, id: BugId, to: &Triage) -> Result<()> {
     diesel::update(bugs::table.find(id)).set(to).execute(conn)?;
     Ok(())
 }
 
 /// Duplicates of `from` become duplicates of `to`, so that none points to a bug that is one itself.
-pub fn repoint(conn: &mut Db, from: BugId, to: BugId) -> Result<(), StoreError> {
+pub fn repoint(conn: &mut Db, from: BugId, to: BugId) -> Result<()> {
     diesel::update(
         bugs::table
             .filter(bugs::root_id.eq(from))
@@ -286,7 +286,7 @@ pub fn repoint(conn: &mut Db, from: BugId, to: BugId) -> Result<(), StoreError> 
 }
 
 /// The duplicates of a bug, oldest first, with whether their titles are hidden: at most 50.
-pub fn duplicates(conn: &mut Db, of: BugId) -> Result<Vec<(BugId, String, bool)>, StoreError> {
+pub fn duplicates(conn: &mut Db, of: BugId) -> Result<Vec<(BugId, String, bool)>> {
     Ok(bugs::table
         .filter(bugs::root_id.eq(of))
         .filter(bugs::duplicate_of.is_not_null())
@@ -309,7 +309,7 @@ pub struct NewPost<'a> {
     pub at: Time,
 }
 
-pub fn insert_post(conn: &mut Db, new: &NewPost<'_>) -> Result<BugPostId, StoreError> {
+pub fn insert_post(conn: &mut Db, new: &NewPost<'_>) -> Result<BugPostId> {
     Ok(diesel::insert_into(bug_posts::table)
         .values(new)
         .returning(bug_posts::id)
@@ -317,7 +317,7 @@ pub fn insert_post(conn: &mut Db, new: &NewPost<'_>) -> Result<BugPostId, StoreE
 }
 
 /// The text that this form has posted already, if it was sent before.
-pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<String>, StoreError> {
+pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<String>> {
     Ok(bug_posts::table
         .filter(bug_posts::author_id.eq(by))
         .filter(bug_posts::once.eq(once))
@@ -328,7 +328,7 @@ pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<Strin
 }
 
 /// Posts of anyone of the account since then.
-pub fn posts_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64, StoreError> {
+pub fn posts_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64> {
     Ok(bug_posts::table
         .inner_join(users::table)
         .filter(users::account_id.eq(account))
@@ -338,12 +338,7 @@ pub fn posts_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64
 }
 
 /// Posts of a thread in order, after the one with this id: at most `limit`.
-pub fn posts(
-    conn: &mut Db,
-    bug: BugId,
-    after: BugPostId,
-    limit: i64,
-) -> Result<Vec<Post>, StoreError> {
+pub fn posts(conn: &mut Db, bug: BugId, after: BugPostId, limit: i64) -> Result<Vec<Post>> {
     Ok(bug_posts::table
         .filter(bug_posts::bug_id.eq(bug))
         .filter(bug_posts::id.gt(after))
@@ -354,7 +349,7 @@ pub fn posts(
 }
 
 /// Replies by bug.
-pub fn replies(conn: &mut Db, of: &[BugId]) -> Result<HashMap<BugId, i64>, StoreError> {
+pub fn replies(conn: &mut Db, of: &[BugId]) -> Result<HashMap<BugId, i64>> {
     let rows: Vec<(BugId, i64)> = bug_posts::table
         .filter(bug_posts::bug_id.eq_any(of.to_vec()))
         .group_by(bug_posts::bug_id)
@@ -371,7 +366,7 @@ pub fn insert_note(
     body: &str,
     once: &str,
     now: Time,
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let new = (
         bug_notes::bug_id.eq(bug),
         bug_notes::author_id.eq(by),
@@ -387,7 +382,7 @@ pub fn insert_note(
 }
 
 /// For staff's pages only. The newest 200, in order.
-pub fn notes(conn: &mut Db, bug: BugId) -> Result<Vec<Note>, StoreError> {
+pub fn notes(conn: &mut Db, bug: BugId) -> Result<Vec<Note>> {
     let mut rows: Vec<Note> = bug_notes::table
         .filter(bug_notes::bug_id.eq(bug))
         .order(bug_notes::id.desc())
@@ -398,7 +393,7 @@ pub fn notes(conn: &mut Db, bug: BugId) -> Result<Vec<Note>, StoreError> {
     Ok(rows)
 }
 
-pub fn insert_event(conn: &mut Db, event: &BugEvent) -> Result<(), StoreError> {
+pub fn insert_event(conn: &mut Db, event: &BugEvent) -> Result<()> {
     diesel::insert_into(bug_events::table)
         .values(event)
         .execute(conn)?;
@@ -406,7 +401,7 @@ pub fn insert_event(conn: &mut Db, event: &BugEvent) -> Result<(), StoreError> {
 }
 
 /// The newest 200, in order.
-pub fn events(conn: &mut Db, bug: BugId) -> Result<Vec<BugEvent>, StoreError> {
+pub fn events(conn: &mut Db, bug: BugId) -> Result<Vec<BugEvent>> {
     let mut rows: Vec<BugEvent> = bug_events::table
         .filter(bug_events::bug_id.eq(bug))
         .order(bug_events::id.desc())
@@ -427,7 +422,7 @@ pub fn readers(
     kind: MailKind,
     after: UserId,
     limit: i64,
-) -> Result<Vec<super::account::User>, StoreError> {
+) -> Result<Vec<super::account::User>> {
     let concerned = diesel::dsl::sql::<Bool>(
         "users.id IN (SELECT opened_by FROM bugs WHERE bugs.id = ",
     )
@@ -456,7 +451,7 @@ pub fn readers(
 }
 
 /// Names, by id, of these people.
-pub fn names(conn: &mut Db, of: Vec<UserId>) -> Result<HashMap<UserId, Person>, StoreError> {
+pub fn names(conn: &mut Db, of: Vec<UserId>) -> Result<HashMap<UserId, Person>> {
     let rows: Vec<(UserId, String, Option<AccountId>)> = users::table
         .filter(users::id.eq_any(of))
         .select((users::id, users::name, users::account_id))

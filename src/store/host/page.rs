@@ -6,7 +6,7 @@ use super::Host;
 use crate::domain::ids::HostId;
 use crate::domain::migration::MigrationState;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow, migrations};
@@ -21,7 +21,7 @@ pub struct HostDetail {
     pub arriving: Vec<MigrationRow>,
 }
 
-pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError> {
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>> {
     let Some(host) = super::host(conn, id)? else {
         return Ok(None);
     };

@@ -12,7 +12,7 @@ use crate::domain::ids::HostId;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::schema::{holds, job_pauses, jobs, migrations};
 use crate::store::types::Utc;
 
@@ -73,7 +73,7 @@ impl QueryFragment<Sqlite> for Claim {
 }
 
 /// Claims; `None` if nothing is runnable. Two claims racing for two jobs of one Linode: one of them gets `None`.
-pub fn claim(conn: &mut Db, claim: Claim) -> Result<Option<Job>, StoreError> {
+pub fn claim(conn: &mut Db, claim: Claim) -> Result<Option<Job>> {
     let claimed = Both(claim)
         .get_result::<Job>(conn)
         .optional()
@@ -85,7 +85,7 @@ pub fn claim(conn: &mut Db, claim: Claim) -> Result<Option<Job>, StoreError> {
 }
 
 /// Is there anything this host could claim now? Cheap, and takes no lock.
-pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool, StoreError> {
+pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(
         jobs::table
             .filter(jobs::state.eq(JobState::Pending))

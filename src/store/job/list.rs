@@ -7,7 +7,7 @@ use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::linode::{self, Linode};
 use crate::store::name_index;
@@ -53,7 +53,7 @@ pub fn job_history(
     id: LinodeId,
     before: Option<JobId>,
     limit: i64,
-) -> Result<Option<(Linode, Vec<QueuedJob>)>, StoreError> {
+) -> Result<Option<(Linode, Vec<QueuedJob>)>> {
     let Some(linode) = linode::linode_of(conn, account, id)? else {
         return Ok(None);
     };
@@ -89,7 +89,7 @@ pub fn jobs(
     filter: &JobFilter,
     before: Option<JobId>,
     limit: i64,
-) -> Result<Vec<JobRow>, StoreError> {
+) -> Result<Vec<JobRow>> {
     let mut query = jobs::table
         .inner_join(linodes::table)
         .inner_join(hosts::table)
@@ -127,7 +127,7 @@ pub fn jobs(
         .collect())
 }
 
-pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>, StoreError> {
+pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>> {
     let row: Option<(Job, String, String)> = jobs::table
         .inner_join(linodes::table)
         .inner_join(hosts::table)
@@ -140,7 +140,7 @@ pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>, StoreError> {
 }
 
 /// The jobs of a migration with their hosts' names, in order.
-pub fn jobs_of_migration(conn: &mut Db, id: MigrationId) -> Result<Vec<JobRow>, StoreError> {
+pub fn jobs_of_migration(conn: &mut Db, id: MigrationId) -> Result<Vec<JobRow>> {
     let rows: Vec<(Job, String, String)> = jobs::table
         .inner_join(linodes::table)
         .inner_join(hosts::table)

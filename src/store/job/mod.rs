@@ -7,7 +7,7 @@ pub mod pauses;
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns, wake_on_commit};
-use super::error::StoreError;
+use super::error::Result;
 use super::linode::Linode;
 use super::schema::jobs;
 use super::wake::Wake;
@@ -85,7 +85,7 @@ impl NewJob {
 }
 
 /// Enqueues a job and wakes its host when the transaction commits.
-pub fn enqueue(conn: &mut Db, new: &NewJob) -> Result<JobId, StoreError> {
+pub fn enqueue(conn: &mut Db, new: &NewJob) -> Result<JobId> {
     let id = diesel::insert_into(jobs::table)
         .values(new)
         .returning(jobs::id)
@@ -95,7 +95,7 @@ pub fn enqueue(conn: &mut Db, new: &NewJob) -> Result<JobId, StoreError> {
 }
 
 /// The row, locked for this transaction on PostgreSQL. Its migration's comes before it.
-pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
+pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>> {
     if let Db::Pg(pg) = conn {
         return Ok(jobs::table
             .find(id)
@@ -107,7 +107,7 @@ pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
     job(conn, id)
 }
 
-pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
+pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>> {
     Ok(by_key!(conn, jobs, id, Job))
 }
 
@@ -121,7 +121,7 @@ pub struct Lease<'a> {
 }
 
 /// The job under this lease, or `None` if it is stale (or never was).
-pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>, StoreError> {
+pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>> {
     Ok(jobs::table
         .find(lease.job)
         .filter(jobs::host_id.eq(lease.host))
@@ -143,7 +143,7 @@ pub fn renew(
     lease: Lease<'_>,
     until: Time,
     progress: Option<(&str, Time)>,
-) -> Result<Option<bool>, StoreError> {
+) -> Result<Option<bool>> {
     let target = jobs::table
         .find(lease.job)
         .filter(jobs::host_id.eq(lease.host))
@@ -206,7 +206,7 @@ impl End<'_> {
 }
 
 /// Ends a job under its lease; `false` if the lease is stale.
-pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, StoreError> {
+pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool> {
     Ok(diesel::update(
         jobs::table
             .find(lease.job)
@@ -230,7 +230,7 @@ pub struct Again<'a> {
 
 /// Gives a job back to be claimed again, keeping its attempt count; `false` if it is no longer in the state, and at the
 /// attempt, that `job` was read in.
-pub fn release(conn: &mut Db, job: &Job, again: &Again<'_>) -> Result<bool, StoreError> {
+pub fn release(conn: &mut Db, job: &Job, again: &Again<'_>) -> Result<bool> {
     let host = diesel::update(
         jobs::table
             .find(job.id)
@@ -256,7 +256,7 @@ pub fn release(conn: &mut Db, job: &Job, again: &Again<'_>) -> Result<bool, Stor
 }
 
 /// Leased jobs of a host that its agent does not say it holds: they were lost on the way to it.
-pub fn lost(conn: &mut Db, host: HostId, held: &[JobId]) -> Result<Vec<Job>, StoreError> {
+pub fn lost(conn: &mut Db, host: HostId, held: &[JobId]) -> Result<Vec<Job>> {
     let leased: Vec<Job> = jobs::table
         .filter(jobs::host_id.eq(host))
         .filter(jobs::state.eq(JobState::Leased))
@@ -269,7 +269,7 @@ pub fn lost(conn: &mut Db, host: HostId, held: &[JobId]) -> Result<Vec<Job>, Sto
 }
 
 /// All leases get until then: nobody could renew them for a while.
-pub fn extend_all(conn: &mut Db, until: Time) -> Result<usize, StoreError> {
+pub fn extend_all(conn: &mut Db, until: Time) -> Result<usize> {
     Ok(
         diesel::update(jobs::table.filter(jobs::state.eq(JobState::Leased)))
             .set(jobs::lease_until.eq(until))
@@ -278,11 +278,7 @@ pub fn extend_all(conn: &mut Db, until: Time) -> Result<usize, StoreError> {
 }
 
 /// What went wrong with a job that has ended.
-pub fn set_tries(
-    conn: &mut Db,
-    id: JobId,
-    (failures, losses): (i32, i32),
-) -> Result<(), StoreError> {
+pub fn set_tries(conn: &mut Db, id: JobId, (failures, losses): (i32, i32)) -> Result<()> {
     diesel::update(jobs::table.find(id))
         .set((jobs::failures.eq(failures), jobs::losses.eq(losses)))
         .execute(conn)?;
@@ -294,7 +290,7 @@ pub fn bring_back(
     conn: &mut Db,
     (now, pause_most): (Time, Time),
     (lease, lease_most): (Time, Time),
-) -> Result<usize, StoreError> {
+) -> Result<usize> {
     let waiting = diesel::update(jobs::table.filter(waits_beyond(pause_most)))
         .set(jobs::run_after.eq(now))
         .execute(conn)?;
@@ -319,12 +315,12 @@ fn leased_beyond(most: Time) -> _ {
 }
 
 /// Is there anything to be brought back? Asked first, so that a round without takes no lock to write.
-pub fn any_ahead(conn: &mut Db, pause_most: Time, lease_most: Time) -> Result<bool, StoreError> {
+pub fn any_ahead(conn: &mut Db, pause_most: Time, lease_most: Time) -> Result<bool> {
     let ahead = waits_beyond(pause_most).or(leased_beyond(lease_most));
     Ok(diesel::select(diesel::dsl::exists(jobs::table.filter(ahead))).get_result(conn)?)
 }
 
-pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>, StoreError> {
+pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>> {
     Ok(jobs::table
         .filter(jobs::state.eq(JobState::Leased))
         .filter(jobs::lease_until.lt(now))
@@ -346,7 +342,7 @@ fn before_it_began(now: Time) -> End<'static> {
 }
 
 /// Cancels a job that no agent was ever given; `false`: one was.
-pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool> {
     let end = before_it_began(now);
     let hit = diesel::update(
         jobs::table
@@ -361,7 +357,7 @@ pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, Store
 
 /// Cancels the migration's jobs that nobody has taken, and asks the agents at work for it to stop; says how many these are.
 /// What tidies up after an earlier round goes on: its end ends nothing.
-pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize, StoreError> {
+pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize> {
     let of = || {
         jobs::table
             .filter(jobs::migration_id.eq(migration))
@@ -382,7 +378,7 @@ pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize, S
 }
 
 /// As [`stop`], of one job.
-pub fn stop_one(conn: &mut Db, id: JobId, now: Time) -> Result<(), StoreError> {
+pub fn stop_one(conn: &mut Db, id: JobId, now: Time) -> Result<()> {
     match locked(conn, id)?.map(|job| job.state) {
         Some(JobState::Pending) => {
             end_unclaimed(conn, id, &before_it_began(now))?;
@@ -398,7 +394,7 @@ pub fn stop_one(conn: &mut Db, id: JobId, now: Time) -> Result<(), StoreError> {
 }
 
 /// Ends a job that must not be given out any more, whatever its state; `false` if it had ended.
-pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, StoreError> {
+pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool> {
     Ok(diesel::update(
         jobs::table
             .find(id)
@@ -410,7 +406,7 @@ pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, St
 }
 
 /// Ends whatever waits for a host that never comes back, or is at work on it.
-pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usize, StoreError> {
+pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usize> {
     Ok(diesel::update(
         jobs::table
             .filter(jobs::host_id.eq(host))
@@ -421,7 +417,7 @@ pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usi
 }
 
 /// Pending jobs of a Linode that were put off may run at once.
-pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind) -> Result<(), StoreError> {
+pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind) -> Result<()> {
     let hosts: Vec<HostId> = diesel::update(
         jobs::table
             .filter(jobs::linode_id.eq(linode))
@@ -438,7 +434,7 @@ pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind) -> Result<(), Stor
 }
 
 /// A failed job gets its tries back (staff's retry). Its attempts go on counting: they tell one lease from another.
-pub fn revive(conn: &mut Db, id: JobId) -> Result<bool, StoreError> {
+pub fn revive(conn: &mut Db, id: JobId) -> Result<bool> {
     let host = diesel::update(
         jobs::table
             .find(id)
@@ -462,11 +458,7 @@ pub fn revive(conn: &mut Db, id: JobId) -> Result<bool, StoreError> {
 }
 
 /// Is a job of one of these kinds waiting or at work for the Linode?
-pub fn open_of_linode(
-    conn: &mut Db,
-    linode: LinodeId,
-    kinds: &[JobKind],
-) -> Result<Option<Job>, StoreError> {
+pub fn open_of_linode(conn: &mut Db, linode: LinodeId, kinds: &[JobKind]) -> Result<Option<Job>> {
     Ok(jobs::table
         .filter(jobs::linode_id.eq(linode))
         .filter(jobs::state.eq_any(JobState::those(job::is_open)))
@@ -478,7 +470,7 @@ pub fn open_of_linode(
         .optional()?)
 }
 
-pub fn counts(conn: &mut Db) -> Result<Vec<(JobState, i64)>, StoreError> {
+pub fn counts(conn: &mut Db) -> Result<Vec<(JobState, i64)>> {
     Ok(jobs::table
         .group_by(jobs::state)
         .select((jobs::state, diesel::dsl::count_star()))

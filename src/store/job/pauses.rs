@@ -6,7 +6,7 @@ use crate::domain::ids::{HostId, JobPauseId, UserId};
 use crate::domain::job::JobKind;
 use crate::domain::time::Time;
 use crate::store::db::{Db, columns};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::schema::{hosts, job_pauses, users};
 
@@ -41,7 +41,7 @@ pub struct NewPause<'a> {
 }
 
 /// A duplicate if the same is paused.
-pub fn insert(conn: &mut Db, new: &NewPause<'_>) -> Result<JobPauseId, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewPause<'_>) -> Result<JobPauseId> {
     Ok(diesel::insert_into(job_pauses::table)
         .values(new)
         .returning(job_pauses::id)
@@ -49,14 +49,14 @@ pub fn insert(conn: &mut Db, new: &NewPause<'_>) -> Result<JobPauseId, StoreErro
 }
 
 /// What it was; `None`: it has ended.
-pub fn end(conn: &mut Db, id: JobPauseId) -> Result<Option<JobPause>, StoreError> {
+pub fn end(conn: &mut Db, id: JobPauseId) -> Result<Option<JobPause>> {
     Ok(diesel::delete(job_pauses::table.find(id))
         .returning(columns::<JobPause>())
         .get_result(conn)
         .optional()?)
 }
 
-pub fn all(conn: &mut Db) -> Result<Vec<JobPause>, StoreError> {
+pub fn all(conn: &mut Db) -> Result<Vec<JobPause>> {
     Ok(job_pauses::table
         .order(job_pauses::id)
         .select(JobPause::as_select())
@@ -65,7 +65,7 @@ pub fn all(conn: &mut Db) -> Result<Vec<JobPause>, StoreError> {
 }
 
 /// With its host's name and who made it, oldest first.
-pub fn list(conn: &mut Db) -> Result<Vec<(JobPause, Option<String>, String)>, StoreError> {
+pub fn list(conn: &mut Db) -> Result<Vec<(JobPause, Option<String>, String)>> {
     Ok(job_pauses::table
         .left_join(hosts::table)
         .inner_join(users::table)

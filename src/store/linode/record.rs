@@ -11,7 +11,7 @@ use crate::domain::migration::MigrationState;
 use crate::domain::platform::Platform;
 use crate::domain::time::Time;
 use crate::store::db::{Db, columns};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::schema::{hosts, ips, linodes, migrations, plans};
 
 #[derive(Debug, Clone, Queryable)]
@@ -90,7 +90,7 @@ macro_rules! narrowed {
     clippy::disallowed_methods,
     reason = "a page by its number skips rows, which only Diesel's own pair of clauses says to both databases"
 )]
-pub fn page(conn: &mut Db, account: AccountId, wanted: &Wanted) -> Result<Found, StoreError> {
+pub fn page(conn: &mut Db, account: AccountId, wanted: &Wanted) -> Result<Found> {
     let counted = linodes::table
         .filter(linodes::account_id.eq(account))
         .select(diesel::dsl::count_star())

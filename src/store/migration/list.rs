@@ -9,7 +9,7 @@ use crate::domain::linode::KernelFamily;
 use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::name_index;
 use crate::store::schema::{
@@ -67,7 +67,7 @@ pub fn migrations(
     filter: &MigrationFilter,
     before: Option<MigrationId>,
     limit: i64,
-) -> Result<Vec<MigrationRow>, StoreError> {
+) -> Result<Vec<MigrationRow>> {
     let mut query = migrations::table
         .inner_join(linodes::table)
         .inner_join(accounts::table)
@@ -137,10 +137,7 @@ pub fn migrations(
     with_hosts(conn, rows)
 }
 
-fn with_hosts(
-    conn: &mut Db,
-    rows: Vec<(Migration, String, String)>,
-) -> Result<Vec<MigrationRow>, StoreError> {
+fn with_hosts(conn: &mut Db, rows: Vec<(Migration, String, String)>) -> Result<Vec<MigrationRow>> {
     let of = rows
         .iter()
         .flat_map(|(row, ..)| [row.source_host_id, row.destination_host_id])
@@ -160,7 +157,7 @@ fn with_hosts(
 }
 
 /// Migrations at work that need staff: their present step has failed for good, or its host is silent; at most 1,000.
-pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, StoreError> {
+pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>> {
     Ok(migrations::table
         .inner_join(jobs::table.on(jobs::id.nullable().eq(migrations::step_job_id)))
         .inner_join(hosts::table.on(hosts::id.eq(jobs::host_id)))
@@ -196,7 +193,7 @@ fn failed_tries() -> _ {
 }
 
 /// Migrations by state, each with since when the first of them waits or runs: since its offer, its click, its last begin, its end.
-pub fn oldest(conn: &mut Db) -> Result<Vec<(MigrationState, i64, Option<Time>)>, StoreError> {
+pub fn oldest(conn: &mut Db) -> Result<Vec<(MigrationState, i64, Option<Time>)>> {
     type Row = (
         MigrationState,
         i64,

@@ -11,7 +11,7 @@ pub mod timing;
 use diesel::prelude::*;
 
 use super::db::{Db, by_key, columns, wake_on_commit};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
@@ -193,7 +193,7 @@ pub struct NewMigration {
 }
 
 /// Fails with a duplicate if the Linode has a live migration. The member of an offer is reminded of its end.
-pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration, StoreError> {
+pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration> {
     let remind_at = (new.state == MigrationState::Offered)
         .then(|| move_times::offer_reminder(new.expires_at, new.offered_at))
         .flatten();
@@ -203,13 +203,13 @@ pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration, StoreError
         .get_result(conn)?)
 }
 
-pub fn migration(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, StoreError> {
+pub fn migration(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>> {
     Ok(by_key!(conn, migrations, id, Migration))
 }
 
 /// The row, locked for this transaction on PostgreSQL (SQLite's write transaction has the whole database).
 /// Every transition reads it so: two events for one migration follow each other.
-pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, StoreError> {
+pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>> {
     if let Db::Pg(pg) = conn {
         return Ok(migrations::table
             .find(id)
@@ -224,12 +224,12 @@ pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, Store
 /// All that is not over of a Linode (what failed included), newest first, locked as [`locked`] does. Who holds these knows
 /// where the Linode is: nothing moves it but one of them. A transaction that changes several takes them so:
 /// two that take them one after the other could wait for each other.
-pub fn locked_of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
+pub fn locked_of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>> {
     locked_of_linodes(conn, &[linode])
 }
 
 /// As [`locked_of_linode`], of several.
-pub fn locked_of_linodes(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Migration>, StoreError> {
+pub fn locked_of_linodes(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Migration>> {
     let open = migrations::table
         .filter(migrations::linode_id.eq_any(of.to_vec()))
         .filter(migrations::state.ne_all(OVER))
@@ -242,7 +242,7 @@ pub fn locked_of_linodes(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Migration
 }
 
 /// Linodes with a migration that is not over and has the host on either side.
-pub fn with_host(conn: &mut Db, host: HostId) -> Result<Vec<LinodeId>, StoreError> {
+pub fn with_host(conn: &mut Db, host: HostId) -> Result<Vec<LinodeId>> {
     Ok(migrations::table
         .filter(
             migrations::source_host_id
@@ -262,7 +262,7 @@ const OVER: [MigrationState; 4] = [
     MigrationState::Cancelled,
 ];
 
-pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
+pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>> {
     Ok(migrations::table
         .filter(migrations::linode_id.eq(linode))
         .order(migrations::id.desc())
@@ -272,11 +272,7 @@ pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, Stor
 }
 
 /// Is a migration of the Linode in one of these states?
-pub fn is_in(
-    conn: &mut Db,
-    linode: LinodeId,
-    states: &[MigrationState],
-) -> Result<bool, StoreError> {
+pub fn is_in(conn: &mut Db, linode: LinodeId, states: &[MigrationState]) -> Result<bool> {
     let of = migrations::linode_id
         .eq(linode)
         .and(migrations::state.eq_any(states.to_vec()));
@@ -284,7 +280,7 @@ pub fn is_in(
 }
 
 /// Those that brought a Linode to this host and whose source still has its disks, newest first.
-pub fn brought_to(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, StoreError> {
+pub fn brought_to(conn: &mut Db, host: HostId) -> Result<Vec<Migration>> {
     let brought = [
         MigrationState::Switching,
         MigrationState::Finished,
@@ -357,7 +353,7 @@ pub fn advance(
     state: MigrationState,
     step: Option<Step>,
     change: &Change,
-) -> Result<bool, StoreError> {
+) -> Result<bool> {
     let target = migrations::table
         .find(from.id)
         .filter(migrations::state.eq(from.state));
@@ -379,7 +375,7 @@ pub fn advance(
 }
 
 /// Notes a fact that changes no state (an asked cancel, a new time).
-pub fn note(conn: &mut Db, id: MigrationId, change: &Change) -> Result<(), StoreError> {
+pub fn note(conn: &mut Db, id: MigrationId, change: &Change) -> Result<()> {
     diesel::update(migrations::table.find(id))
         .set(change)
         .execute(conn)?;
@@ -392,7 +388,7 @@ pub fn insert_event(
     now: Time,
     (state, step): (MigrationState, Option<Step>),
     message: &str,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     diesel::insert_into(migration_events::table)
         .values((
             migration_events::migration_id.eq(id),
@@ -414,7 +410,7 @@ pub struct MigrationEvent {
     pub message: String,
 }
 
-pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, StoreError> {
+pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>> {
     Ok(migration_events::table
         .filter(migration_events::migration_id.eq(id))
         .order(migration_events::id)
@@ -423,11 +419,7 @@ pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, Sto
         .load(conn)?)
 }
 
-pub fn expired_offers(
-    conn: &mut Db,
-    now: Time,
-    limit: i64,
-) -> Result<Vec<MigrationId>, StoreError> {
+pub fn expired_offers(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>> {
     Ok(migrations::table
         .filter(migrations::state.eq(MigrationState::Offered))
         .filter(migrations::expires_at.le(now))
@@ -439,11 +431,7 @@ pub fn expired_offers(
 
 /// Moves whose way-back window is over, by the clock and by the time that portals watched, and whose Linode is well, where it moved to. The others wait for their members,
 /// however many they are, and hold up none of these.
-pub fn way_backs_over(
-    conn: &mut Db,
-    now: Time,
-    limit: i64,
-) -> Result<Vec<MigrationId>, StoreError> {
+pub fn way_backs_over(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>> {
     let watched_s = super::ownership::memory::get(conn)?.watched_s;
     Ok(migrations::table
         .inner_join(linodes::table)
@@ -472,7 +460,7 @@ pub fn way_backs_over(
         .load(conn)?)
 }
 
-pub fn counts(conn: &mut Db) -> Result<Vec<(MigrationState, i64)>, StoreError> {
+pub fn counts(conn: &mut Db) -> Result<Vec<(MigrationState, i64)>> {
     Ok(migrations::table
         .group_by(migrations::state)
         .select((migrations::state, diesel::dsl::count_star()))

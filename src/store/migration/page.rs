@@ -15,7 +15,7 @@ use crate::domain::time::Time;
 use crate::domain::trial::{First, NotNow};
 use crate::store::attention::{self, Pause};
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::host::{Host, room};
 use crate::store::job::{Job, pauses};
 use crate::store::limit::Limit;
@@ -89,7 +89,7 @@ pub fn migration_now(
     account: Option<AccountId>,
     id: MigrationId,
     now: Time,
-) -> Result<Option<NowOf>, StoreError> {
+) -> Result<Option<NowOf>> {
     let Some(migration) = migration::migration(conn, id)? else {
         return Ok(None);
     };
@@ -171,7 +171,7 @@ pub fn migration(
     account: Option<AccountId>,
     id: MigrationId,
     now: Time,
-) -> Result<Option<MigrationDetail>, StoreError> {
+) -> Result<Option<MigrationDetail>> {
     let Some(found) = migration_now(conn, account, id, now)? else {
         return Ok(None);
     };
@@ -240,7 +240,7 @@ pub fn migration(
 }
 
 /// Bytes on the wire and seconds of the last finished migrations, for a rate to promise from: at most 20.
-pub fn recent_moves(conn: &mut Db) -> Result<Vec<Migration>, StoreError> {
+pub fn recent_moves(conn: &mut Db) -> Result<Vec<Migration>> {
     Ok(schema::migrations::table
         .filter(schema::migrations::finished_at.is_not_null())
         .order(schema::migrations::id.desc())

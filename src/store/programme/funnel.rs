@@ -5,7 +5,7 @@ use diesel::sql_types::BigInt;
 
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 /// Linodes that came at least so far, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
@@ -25,7 +25,7 @@ pub struct Funnel {
 }
 
 /// In one statement. Who is offered a place was approved, whatever has become of the registration since.
-pub fn funnel(conn: &mut Db) -> Result<Funnel, StoreError> {
+pub fn funnel(conn: &mut Db) -> Result<Funnel> {
     let (beta, graduation) = (MigrationKind::Beta, MigrationKind::Graduation);
     let (finished, confirmed) = (MigrationState::Finished, MigrationState::Confirmed);
     let offered = format!("SELECT linode_id FROM migrations WHERE kind = '{beta}'");

@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use super::db::{Both, Columns, Db, by_key, columns, direct, lock_named};
-use super::error::StoreError;
+use super::error::Result;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
 use crate::domain::programme::{ProgrammeState, TextSection};
@@ -69,7 +69,7 @@ impl Programme {
 
 /// The programme stays as it is until this transaction ends. Who does what its state allows takes this before any row, so
 /// that the end of the beta is either before it or after it.
-pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
+pub fn hold(conn: &mut Db) -> Result<()> {
     if let Db::Pg(pg) = conn {
         // "xenp" in ASCII, as of `lock`.
         pg.batch_execute("SELECT pg_advisory_xact_lock_shared(2019913328)")?;
@@ -78,12 +78,12 @@ pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
 }
 
 /// Waits for all who [`hold`] the programme, and for another who changes it. Before any row, and never after `hold`.
-pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xenp")
 }
 
 /// One at a time takes of the seats. After [`hold`], which keeps their number as it is.
-pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
+pub fn lock_seats(conn: &mut Db) -> Result<()> {
     lock_named(conn, *b"xenq")
 }
 
@@ -94,15 +94,15 @@ pub(super) fn row() -> _ {
 }
 
 /// As it was set, if it ever was.
-pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
+pub fn stored(conn: &mut Db) -> Result<Option<Programme>> {
     Ok(direct!(conn, |conn| row().get_result(conn)).optional()?)
 }
 
-pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
+pub fn get(conn: &mut Db, now: Time) -> Result<Programme> {
     Ok(Programme::or_new(stored(conn)?, now))
 }
 
-pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {
+pub fn set(conn: &mut Db, to: &Programme) -> Result<()> {
     let changed = diesel::update(programme::table.find(1_i64))
         .set(to)
         .execute(conn)?;
@@ -127,17 +127,17 @@ pub struct Text {
 }
 
 /// Those that were written; a section without one has its default text.
-pub fn texts(conn: &mut Db) -> Result<Vec<Text>, StoreError> {
+pub fn texts(conn: &mut Db) -> Result<Vec<Text>> {
     Ok(programme_texts::table
         .select(Text::as_select())
         .load(conn)?)
 }
 
-pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>, StoreError> {
+pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>> {
     Ok(by_key!(conn, programme_texts, section, Text))
 }
 
-pub fn put_text(conn: &mut Db, text: &Text) -> Result<(), StoreError> {
+pub fn put_text(conn: &mut Db, text: &Text) -> Result<()> {
     Both(
         diesel::insert_into(programme_texts::table)
             .values(text)
@@ -149,7 +149,7 @@ pub fn put_text(conn: &mut Db, text: &Text) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub fn drop_text(conn: &mut Db, section: TextSection) -> Result<(), StoreError> {
+pub fn drop_text(conn: &mut Db, section: TextSection) -> Result<()> {
     diesel::delete(programme_texts::table.find(section)).execute(conn)?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::name_index;
@@ -68,7 +68,7 @@ pub fn registrations(
     filter: &RegistrationFilter,
     after: Option<(Time, RegistrationId)>,
     limit: i64,
-) -> Result<Vec<RegistrationRow>, StoreError> {
+) -> Result<Vec<RegistrationRow>> {
     let mut query = joined()
         .select((
             Registration::as_select(),
@@ -105,10 +105,7 @@ pub fn registrations(
 }
 
 /// These registrations, whatever their state, in order of request.
-pub fn registrations_by_id(
-    conn: &mut Db,
-    ids: &[RegistrationId],
-) -> Result<Vec<RegistrationRow>, StoreError> {
+pub fn registrations_by_id(conn: &mut Db, ids: &[RegistrationId]) -> Result<Vec<RegistrationRow>> {
     let rows: Vec<RegistrationJoin> = joined()
         .filter(registrations::id.eq_any(ids.to_vec()))
         .select((
@@ -123,7 +120,7 @@ pub fn registrations_by_id(
     complete(conn, rows)
 }
 
-pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result<i64, StoreError> {
+pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result<i64> {
     let mut query = registrations::table
         .inner_join(linodes::table)
         .inner_join(accounts::table)
@@ -156,10 +153,7 @@ fn taken_up() -> _ {
         .filter(migrations::kind.ne(back))
 }
 
-fn complete(
-    conn: &mut Db,
-    rows: Vec<RegistrationJoin>,
-) -> Result<Vec<RegistrationRow>, StoreError> {
+fn complete(conn: &mut Db, rows: Vec<RegistrationJoin>) -> Result<Vec<RegistrationRow>> {
     let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
     let (newest, open) = moves(conn, &rows)?;
     let mut sizes: HashMap<LinodeId, i64> = HashMap::new();
@@ -197,10 +191,7 @@ fn complete(
 type Newest = HashMap<LinodeId, (MigrationId, MigrationState, HostId)>;
 
 /// Each one's newest migration, and those whose way back is open.
-fn moves(
-    conn: &mut Db,
-    rows: &[RegistrationJoin],
-) -> Result<(Newest, HashSet<LinodeId>), StoreError> {
+fn moves(conn: &mut Db, rows: &[RegistrationJoin]) -> Result<(Newest, HashSet<LinodeId>)> {
     let now: HashMap<LinodeId, (LinodeStatus, HostId)> = rows
         .iter()
         .map(|(_, linode, ..)| (linode.id, (linode.status, linode.host_id)))
@@ -248,7 +239,7 @@ fn moves(
 }
 
 /// Registrations by state, each with when the first of them was asked for.
-pub fn oldest(conn: &mut Db) -> Result<Vec<(RegistrationState, i64, Option<Time>)>, StoreError> {
+pub fn oldest(conn: &mut Db) -> Result<Vec<(RegistrationState, i64, Option<Time>)>> {
     Ok(registrations::table
         .group_by(registrations::state)
         .select((
@@ -259,7 +250,7 @@ pub fn oldest(conn: &mut Db) -> Result<Vec<(RegistrationState, i64, Option<Time>
         .load(conn)?)
 }
 
-pub fn registration_counts(conn: &mut Db) -> Result<Vec<(RegistrationState, i64)>, StoreError> {
+pub fn registration_counts(conn: &mut Db) -> Result<Vec<(RegistrationState, i64)>> {
     Ok(registrations::table
         .group_by(registrations::state)
         .select((registrations::state, diesel::dsl::count_star()))

@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::store::bug::files::BugFile;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Bug, BugEvent, Post};
-use crate::web::fault::Fault;
+use crate::web::fault::Result;
 use crate::web::members::bug::list::{PATH, person};
 use crate::web::page::{Filters, UNREADABLE, filters};
 use crate::web::ui::markdown::{self, Rendered};
@@ -25,7 +25,7 @@ filters! {
 }
 
 impl Params {
-    pub fn after(&self) -> Result<BugPostId, Fault> {
+    pub fn after(&self) -> Result<BugPostId> {
         Ok(BugPostId(Self::read(&self.after)?.unwrap_or(0)))
     }
 }

@@ -11,7 +11,7 @@ use crate::app::account::sign_in::Origin;
 use crate::domain::network::Address;
 use crate::web::bounds::Whose;
 use crate::web::context::cookie_names;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::settings::Settings;
 
 /// The client's address, its browser as it calls itself (cut to 200 characters), and what it says of itself as a device that
@@ -94,7 +94,7 @@ pub(super) fn client_address(peer: IpAddr, forwarded: &[&str], proxies: &[IpAddr
 
 impl FromRequest for Client {
     type Error = Fault;
-    type Future = Ready<Result<Self, Fault>>;
+    type Future = Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         ready(Ok(Self::of(request)))

@@ -13,7 +13,7 @@ use super::Client;
 use super::body::{self, Unread};
 use crate::web::bounds::{Bounds, Share, listens};
 use crate::web::context::{Context, Typed};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 
 /// Forms here are short texts and lists of ids.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
@@ -32,7 +32,7 @@ pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let payload = payload.take();
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
     }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Result<T, Fault> {
+pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Result<T> {
     if !token(body).is_some_and(|token| context.form_token_is_good(&token)) {
         return Err(Fault::Expired);
     }
@@ -76,7 +76,7 @@ pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Resul
 }
 
 /// The body, and what of it may be shown again: of one that is too large its beginning.
-async fn read(payload: Payload, mut share: Share, is_form: bool) -> (Result<String, Fault>, Typed) {
+async fn read(payload: Payload, mut share: Share, is_form: bool) -> (Result<String>, Typed) {
     let mut bytes = Vec::new();
     let read = body::read_into(payload, MOST_BYTES, &mut share, &mut bytes).await;
     if !is_form {

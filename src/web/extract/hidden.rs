@@ -1,7 +1,7 @@
 //! What forms carry unseen: a mark that makes them count once, when what they show was changed last, which rows they mean.
 
 use crate::domain::time::Time;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 
 /// A mark for a form: what it does is done once, however often it is sent.
 pub fn once() -> String {
@@ -31,7 +31,7 @@ pub fn parse_seen(text: &str) -> Option<Time> {
 ///
 /// # Errors
 /// [`Fault::NotFound`] for what is no id.
-pub fn ids<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<i64>, Fault> {
+pub fn ids<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<i64>> {
     let ids = texts.into_iter().filter(|id| !id.is_empty());
     let ids: Result<Vec<i64>, _> = ids.map(str::parse).collect();
     ids.map_err(|_| Fault::NotFound)

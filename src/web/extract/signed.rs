@@ -20,17 +20,18 @@ use crate::store;
 use crate::store::attention::Attention;
 use crate::store::db::Db;
 use crate::web::context::{Context, Viewer};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, Zone};
 
-/// Anyone signed in.
-#[derive(Debug, Clone)]
+/// Anyone signed in, and the portal that they ask.
+#[derive(Clone)]
 pub struct Signed {
     pub visitor: Visitor,
     pub actor: Actor,
     pub context: Context,
+    pub portal: Portal,
 }
 
 impl Signed {
@@ -45,21 +46,19 @@ impl Signed {
     /// One call in their name, as [`portal::run`].
     pub async fn act<T: Send + 'static>(
         &self,
-        portal: &Portal,
         call: impl FnOnce(&App, &Actor) -> Result<T, AppError> + Send + 'static,
-    ) -> Result<T, Fault> {
+    ) -> Result<T> {
         let actor = self.actor.clone();
-        portal::run(portal, move |app| call(app, &actor)).await
+        portal::run(&self.portal, move |app| call(app, &actor)).await
     }
 
     /// One call in their name, as [`portal::submit`].
     pub async fn submit<T: Send + 'static>(
         &self,
-        portal: &Portal,
         call: impl FnOnce(&App, &Actor) -> Result<T, AppError> + Send + 'static,
-    ) -> Result<Result<T, Problems>, Fault> {
+    ) -> Result<Result<T, Problems>> {
         let actor = self.actor.clone();
-        portal::submit(portal, move |app| call(app, &actor)).await
+        portal::submit(&self.portal, move |app| call(app, &actor)).await
     }
 
     /// For the audit trail and sessions.
@@ -69,7 +68,7 @@ impl Signed {
 }
 
 /// Someone signed in who has an account, and so may have Linodes. Staff may be members too.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Member {
     pub signed: Signed,
     pub account: AccountId,
@@ -83,7 +82,7 @@ impl Deref for Member {
 }
 
 /// Someone of the staff, whose role has the right that the route names. To others than staff, staff pages do not exist.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Staff(pub Signed);
 
 impl Deref for Staff {
@@ -93,9 +92,9 @@ impl Deref for Staff {
     }
 }
 
-type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
-async fn signed(request: HttpRequest) -> Result<Signed, Fault> {
+async fn signed(request: HttpRequest) -> Result<Signed> {
     let context = crate::web::context::context_of(&request)?;
     let found = find(&request, &context, |_, _| Ok(())).await;
     if found.is_err() && !request.method().is_safe() {
@@ -110,7 +109,7 @@ async fn find<V: Send + 'static>(
     request: &HttpRequest,
     context: &Context,
     look: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
-) -> Result<(Signed, Result<V, AppError>), Fault> {
+) -> Result<(Signed, Result<V, AppError>)> {
     let token = context.session_cookie().ok_or(Fault::SignIn)?.to_owned();
     let portal = request
         .app_data::<Portal>()
@@ -138,6 +137,7 @@ async fn find<V: Send + 'static>(
         visitor,
         actor,
         context: context.clone(),
+        portal: portal.clone(),
     };
     Ok((signed, seen))
 }
@@ -163,7 +163,7 @@ pub trait Role: Sized + 'static {
     /// `needs`: what the route takes.
     fn may(actor: &Actor, needs: Option<Right>) -> Result<(), AppError>;
     /// Of somebody who [`Role::may`].
-    fn of(signed: Signed) -> Result<Self, Fault>;
+    fn of(signed: Signed) -> Result<Self>;
 }
 
 impl Role for Signed {
@@ -171,7 +171,7 @@ impl Role for Signed {
         Ok(())
     }
 
-    fn of(signed: Signed) -> Result<Self, Fault> {
+    fn of(signed: Signed) -> Result<Self> {
         Ok(signed)
     }
 }
@@ -181,7 +181,7 @@ impl Role for Member {
         actor.require_account().map(drop)
     }
 
-    fn of(signed: Signed) -> Result<Self, Fault> {
+    fn of(signed: Signed) -> Result<Self> {
         let account = signed.actor.account.ok_or(Fault::NotFound)?;
         Ok(Self { signed, account })
     }
@@ -195,7 +195,7 @@ impl Role for Staff {
         actor.require(needs)
     }
 
-    fn of(signed: Signed) -> Result<Self, Fault> {
+    fn of(signed: Signed) -> Result<Self> {
         Ok(Self(signed))
     }
 }
@@ -213,7 +213,7 @@ impl<R: Role> Asks<R> {
     pub async fn read<V: Send + 'static>(
         self,
         query: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
-    ) -> Result<(R, V), Fault> {
+    ) -> Result<(R, V)> {
         let needs = needed(&self.request);
         let (signed, seen) = find(&self.request, &self.context, move |conn, actor| {
             R::may(actor, needs)?;
@@ -227,9 +227,9 @@ impl<R: Role> Asks<R> {
     /// As [`Asks::read`], by what was wanted. What is wrong with that is told to those who may ask, and to nobody else.
     pub async fn read_by<W: Send + 'static, V: Send + 'static>(
         self,
-        wanted: Result<W, Fault>,
+        wanted: Result<W>,
         query: impl FnOnce(&mut Db, W) -> Result<V, AppError> + Send + 'static,
-    ) -> Result<(R, V), Fault> {
+    ) -> Result<(R, V)> {
         match wanted {
             Ok(wanted) => self.read(move |conn, _| query(conn, wanted)).await,
             Err(wrong) => Err(self.read(|_, _| Ok(())).await.err().unwrap_or(wrong)),
@@ -239,7 +239,7 @@ impl<R: Role> Asks<R> {
 
 impl<R: Role> FromRequest for Asks<R> {
     type Error = Fault;
-    type Future = Ready<Result<Self, Fault>>;
+    type Future = Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         ready(

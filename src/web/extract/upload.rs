@@ -20,7 +20,7 @@ use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
 use crate::web::bounds::{Bounds, Share, Whose, listens};
 use crate::web::context::{Context, Typed};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::query;
 
@@ -48,7 +48,7 @@ pub struct Upload<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let kind = request
@@ -139,7 +139,7 @@ async fn whose(portal: Option<Portal>, context: &Context) -> Option<(UserId, Who
     Some((user.id, account.unwrap_or(Whose::User(user.id))))
 }
 
-async fn read_in_time(multipart: Multipart, share: Share, known: bool) -> Result<Body, Fault> {
+async fn read_in_time(multipart: Multipart, share: Share, known: bool) -> Result<Body> {
     // Where nobody is signed in, only the texts are read, to be shown again.
     let most = if known { MOST_TIME } else { body::MOST_TIME };
     let read = tokio::time::timeout(most, read(multipart, share, known)).await;

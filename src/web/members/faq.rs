@@ -117,14 +117,13 @@ pub async fn public(portal: Portal, context: Context, asked: Query<Params>) -> R
 }
 
 async fn present(
-    portal: &Portal,
     signed: &Signed,
     text: String,
     FormState { typed, problems }: FormState<AskForm>,
 ) -> Response {
     let typed = typed.unwrap_or_default();
     let (wanted, user) = (text.clone(), signed.actor.user);
-    let (entries, all, questions) = portal::read(portal, move |conn| {
+    let (entries, all, questions) = portal::read(&signed.portal, move |conn| {
         let entries = store::faq::entries(conn, &wanted)?;
         let all = if wanted.is_empty() {
             Vec::new()
@@ -165,18 +164,18 @@ async fn present(
 }
 
 /// `GET /members/faq`
-pub async fn show(portal: Portal, signed: Signed, asked: Query<Params>) -> Response {
-    present(&portal, &signed, words(&asked.0), FormState::anew()).await
+pub async fn show(signed: Signed, asked: Query<Params>) -> Response {
+    present(&signed, words(&asked.0), FormState::anew()).await
 }
 
 /// `POST /members/faq`
-pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Response {
+pub async fn ask(signed: Signed, form: Form<AskForm>) -> Response {
     signed.actor.require_account()?;
     let done = match Markdown::required(&form.0.question, MOST_QUESTION, "your question") {
         Ok(text) => {
             let mark = form.0.once.clone();
             signed
-                .submit(&portal, move |app, actor| app.ask(actor, &text, &mark))
+                .submit(move |app, actor| app.ask(actor, &text, &mark))
                 .await?
         }
         Err(why) => Err(Problems::one("question", why.to_string())),
@@ -192,13 +191,7 @@ pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Respons
                 once: String::new(),
                 ..form.0
             };
-            present(
-                &portal,
-                &signed,
-                String::new(),
-                FormState::again(typed, problems),
-            )
-            .await
+            present(&signed, String::new(), FormState::again(typed, problems)).await
         }
     }
 }

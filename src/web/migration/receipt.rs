@@ -6,7 +6,7 @@ use actix_web::http::header;
 use crate::domain::ids::{AccountId, MigrationId};
 use crate::domain::receipt::{Place, Receipt, file_name, sealed};
 use crate::domain::time::Time;
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{kind_name, platform_name};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
@@ -45,7 +45,7 @@ pub struct ProfileRow {
 }
 
 /// `page`: the address of the receipt's page.
-pub fn view(body: &str, page: &str) -> Result<ReceiptView, Fault> {
+pub fn view(body: &str, page: &str) -> Result<ReceiptView> {
     let sealed = sealed::open(body.as_bytes()).map_err(Fault::internal)?;
     let receipt = &sealed.receipt;
     Ok(ReceiptView {
@@ -187,7 +187,7 @@ fn profiles(receipt: &Receipt) -> Vec<ProfileRow> {
 }
 
 /// Of a move of this account; `None`: of any.
-pub async fn read(portal: &Portal, account: Option<AccountId>, id: i64) -> Result<String, Fault> {
+pub async fn read(portal: &Portal, account: Option<AccountId>, id: i64) -> Result<String> {
     portal::run(portal, move |app| app.receipt(account, MigrationId(id))).await
 }
 

@@ -19,7 +19,7 @@ use crate::domain::network::Address;
 use crate::store;
 use crate::web::bounds::{Place, Streams};
 use crate::web::extract::Signed;
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;
 
@@ -89,7 +89,7 @@ pub fn stream(
         .streaming(events(feed)))
 }
 
-fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Fault>> {
+fn events(feed: Feed) -> impl Stream<Item = Result<Bytes>> {
     unfold(feed, |mut feed| async move {
         let bytes = feed.next().await?;
         Some((Ok(bytes), feed))
@@ -169,7 +169,7 @@ impl Feed {
     }
 
     /// `None`: it is not theirs (any more), or they are signed out.
-    async fn snapshot(&mut self) -> Result<Option<Live>, Fault> {
+    async fn snapshot(&mut self) -> Result<Option<Live>> {
         let (id, account, session, zone) = (self.id, self.account, self.session.clone(), self.zone);
         let found = portal::run(&self.portal, move |app| {
             let now = app.now();

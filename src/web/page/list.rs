@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{Datelike, NaiveDate};
 
 use crate::domain::time::{Time, YEARS};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::ui::list::query;
 use crate::web::ui::{Choice, Field, Pager};
 
@@ -32,7 +32,7 @@ pub trait Filters {
     }
 
     /// What a filter says, if it is set.
-    fn read<T: FromStr>(text: &str) -> Result<Option<T>, Fault> {
+    fn read<T: FromStr>(text: &str) -> Result<Option<T>> {
         match text {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| Self::unknown()),
@@ -40,7 +40,7 @@ pub trait Filters {
     }
 
     /// A day, if one is set.
-    fn day(text: &str) -> Result<Option<NaiveDate>, Fault> {
+    fn day(text: &str) -> Result<Option<NaiveDate>> {
         match Self::read::<NaiveDate>(text.trim())? {
             Some(day) if !YEARS.contains(&day.year()) => Err(Self::unknown()),
             day => Ok(day),
@@ -48,7 +48,7 @@ pub trait Filters {
     }
 
     /// Before then is what is older than so many hours, if that is asked.
-    fn older(hours: &str, now: Time) -> Result<Option<Time>, Fault> {
+    fn older(hours: &str, now: Time) -> Result<Option<Time>> {
         let hours = Self::read::<i64>(hours)?;
         Ok(hours.map(|hours| now.plus_s(-3600 * hours.clamp(0, 100_000))))
     }

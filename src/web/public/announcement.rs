@@ -14,7 +14,7 @@ use crate::store;
 use crate::store::programme::{Programme, Text};
 use crate::web::context::Context;
 use crate::web::extract::Signed;
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, outside, state_words};
@@ -116,7 +116,7 @@ pub async fn show(
     request: HttpRequest,
     portal: Portal,
     context: Context,
-    signed: Result<Signed, Fault>,
+    signed: Result<Signed>,
 ) -> Response {
     let facts = portal::run(&portal, |app| {
         let now = app.now();

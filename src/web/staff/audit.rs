@@ -11,9 +11,9 @@ use crate::store;
 use crate::store::audit::{AuditEvent, TrailFilter};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = Params::PATH;
@@ -60,7 +60,7 @@ filters! {
 }
 
 impl Params {
-    fn filter(&self) -> Result<TrailFilter, Fault> {
+    fn filter(&self) -> Result<TrailFilter> {
         let after = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
         Ok(TrailFilter {
             actor: clipped(&self.actor, 200),
@@ -143,13 +143,13 @@ fn url(object: &str) -> Option<String> {
 }
 
 /// `GET /staff/audit.csv`: all that the filters find, newest first.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     Params::read::<AuditId>(&asked.0.before)?;
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];
-    csv::list(portal, "audit.csv", &names, move |conn, before| {
+    csv::list(staff.portal, "audit.csv", &names, move |conn, before| {
         let rows = store::audit::list(conn, &filter, before, csv::PAGE)?;
         Ok(csv::Part::of(&rows, |row| row.id, record))
     })
@@ -173,8 +173,8 @@ fn record(row: &AuditEvent) -> csv::Record {
 }
 
 /// `GET /staff/audit/verify`
-pub async fn verify(portal: Portal, staff: Staff) -> Response {
-    let trail = portal::run(&portal, |app| app.verify_audit(None)).await?;
+pub async fn verify(staff: Staff) -> Response {
+    let trail = portal::run(&staff.portal, |app| app.verify_audit(None)).await?;
     let (verdict, words) = match trail {
         Verification::Whole { entries, head, .. } => (
             Tag::new("Whole", Tone::Good),
@@ -203,7 +203,7 @@ pub async fn verify(portal: Portal, staff: Staff) -> Response {
     page::html(&VerifyPage {
         verdict,
         words,
-        as_of: page.zone().precise(portal.now().utc()),
+        as_of: page.zone().precise(staff.portal.now().utc()),
         page,
     })
 }

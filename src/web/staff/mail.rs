@@ -10,9 +10,9 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow};
 use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone, units};
 
@@ -61,7 +61,7 @@ filters! {
 }
 
 impl Params {
-    fn filter(&self) -> Result<MailFilter, Fault> {
+    fn filter(&self) -> Result<MailFilter> {
         Ok(MailFilter {
             state: Self::read(&self.state)?,
             recipient: clipped(&self.q, 100),
@@ -140,8 +140,11 @@ fn shown_text(mail: &Mail) -> Option<String> {
 }
 
 /// `GET /staff/mail/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let mail = portal::find(&portal, move |conn| store::mail::mail(conn, MailId(id.0))).await?;
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    let mail = portal::find(&staff.portal, move |conn| {
+        store::mail::mail(conn, MailId(id.0))
+    })
+    .await?;
     let page = staff
         .page(Area::Mail, mail.subject.clone())
         .crumb("Mail", PATH);
@@ -173,12 +176,10 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/mail/{id}/retry`
-pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn retry(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     let done = staff
-        .act(&portal, move |app, actor| {
-            app.retry_mail(actor, MailId(id.0))
-        })
+        .act(move |app, actor| app.retry_mail(actor, MailId(id.0)))
         .await;
     done.map_err(|fault| fault.at(url.clone(), "Back to the mail"))?;
     page::said(&url, "It is sent again.")
@@ -200,10 +201,10 @@ fn mails(count: i64) -> String {
 }
 
 /// `GET /staff/mail/retry`: how many would be sent again.
-pub async fn ask_retry(portal: Portal, staff: Staff, asked: Query<AskedRetry>) -> Response {
+pub async fn ask_retry(staff: Staff, asked: Query<AskedRetry>) -> Response {
     let q = clipped(&asked.0.q, 100);
-    let (recipient, now) = (q.clone(), portal.now());
-    let (worth, all) = portal::read(&portal, move |conn| {
+    let (recipient, now) = (q.clone(), staff.portal.now());
+    let (worth, all) = portal::read(&staff.portal, move |conn| {
         store::mail::count_failed(conn, &recipient, now)
     })
     .await?;
@@ -246,13 +247,11 @@ pub struct RetryForm {
 }
 
 /// `POST /staff/mail/retry`: the failed ones that the question counted.
-pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {
+pub async fn retry_all(staff: Staff, form: Form<RetryForm>) -> Response {
     let recipient = clipped(&form.0.q, 100);
     let expected = form.0.count;
     let done = staff
-        .act(&portal, move |app, actor| {
-            app.retry_mails(actor, &recipient, expected)
-        })
+        .act(move |app, actor| app.retry_mails(actor, &recipient, expected))
         .await;
     let q = clipped(&form.0.q, 100);
     let count = done.map_err(|fault| fault.at(failed_url(&q), "Back to the failed mails"))?;

@@ -3,7 +3,7 @@
 use super::{Tag, Tone};
 use crate::domain::fairness::judge::Verdict;
 use crate::domain::fairness::usage::{Range, Usage};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 
 /// A choice of range, as a link.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub fn range_tabs(current: Range, url: impl Fn(Range) -> String) -> Vec<RangeTab
         .collect()
 }
 
-pub fn range(text: &str) -> Result<Range, Fault> {
+pub fn range(text: &str) -> Result<Range> {
     match text {
         "" => Ok(Range::Day),
         word => word.parse().map_err(|_| {

@@ -137,7 +137,7 @@ pub async fn ask_again(signed: Signed, query: Query<NextQuery>) -> Response {
 }
 
 /// `POST /again`
-pub async fn prove(portal: Portal, signed: Signed, form: Form<ProveForm>) -> Response {
+pub async fn prove(signed: Signed, form: Form<ProveForm>) -> Response {
     let ProveForm {
         code,
         password,
@@ -151,9 +151,9 @@ pub async fn prove(portal: Portal, signed: Signed, form: Form<ProveForm>) -> Res
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     let call = move |app: &App| app.prove(&visitor, &address, &proof);
     let proved = if has_one {
-        portal::submit(&portal, call).await?
+        portal::submit(&signed.portal, call).await?
     } else {
-        portal::submit_hashing(&portal, call).await?
+        portal::submit_hashing(&signed.portal, call).await?
     };
     let problems = match proved {
         Ok(true) => {

@@ -8,7 +8,6 @@ use crate::domain::string_enum::StringEnum;
 use crate::web::extract::{Form, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page;
-use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Input};
 
 /// Words of mail kinds, separated by commas, by group.
@@ -47,7 +46,7 @@ pub fn fields(muted: &[String], role: Option<StaffRole>) -> Vec<Field> {
 }
 
 /// `POST /members/accounts/notifications`
-pub async fn save(portal: Portal, signed: Signed, form: Form<NoticesForm>) -> Response {
+pub async fn save(signed: Signed, form: Form<NoticesForm>) -> Response {
     let NoticesForm {
         mail_registration,
         mail_move,
@@ -66,7 +65,7 @@ pub async fn save(portal: Portal, signed: Signed, form: Form<NoticesForm>) -> Re
         ));
     };
     signed
-        .act(&portal, move |app, actor| app.choose_mails(actor, &wanted))
+        .act(move |app, actor| app.choose_mails(actor, &wanted))
         .await?;
     page::said("/members/accounts", "Your choice of mails is saved.")
 }

@@ -9,9 +9,8 @@ use crate::app::account::second_factor::Setup;
 use crate::app::doors::Door;
 use crate::web::again::code;
 use crate::web::extract::{Form, Nothing, Query, Signed};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, ConfirmPage, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::qr::Qr;
 use crate::web::ui::{Field, Problems, When};
 
@@ -58,8 +57,8 @@ pub struct SetupForm {
 }
 
 /// `GET /members/accounts/second-factor`
-pub async fn show(portal: Portal, signed: Signed) -> Response {
-    let standing = signed.act(&portal, App::second_factor).await?;
+pub async fn show(signed: Signed) -> Response {
+    let standing = signed.act(App::second_factor).await?;
     let Some(since) = standing.since else {
         return Ok(page::see_other(&format!("{HERE}/setup")));
     };
@@ -73,14 +72,11 @@ pub async fn show(portal: Portal, signed: Signed) -> Response {
     })
 }
 
-fn setup_page(
-    (portal, signed): (&Portal, &Signed),
-    setup: Setup,
-    next: &str,
-    problems: Problems,
-) -> Result<SetupPage, Fault> {
+fn setup_page(signed: &Signed, setup: Setup, next: &str, problems: Problems) -> Result<SetupPage> {
     let user = &signed.visitor.user;
-    let url = setup.key.url(&portal.settings.programme_name, &user.email);
+    let url = setup
+        .key
+        .url(&signed.portal.settings.programme_name, &user.email);
     let page = signed
         .page(Area::Profile, "Set a second factor up")
         .crumb("Profile", PROFILE)
@@ -100,33 +96,36 @@ fn setup_page(
 }
 
 /// `GET /members/accounts/second-factor/setup`
-pub async fn begin(portal: Portal, signed: Signed, query: Query<NextQuery>) -> Response {
-    let setup = signed.act(&portal, App::new_second_factor).await?;
-    let of = (&portal, &signed);
-    page::html(&setup_page(of, setup, &query.0.next, Problems::default())?)
+pub async fn begin(signed: Signed, query: Query<NextQuery>) -> Response {
+    let setup = signed.act(App::new_second_factor).await?;
+    page::html(&setup_page(
+        &signed,
+        setup,
+        &query.0.next,
+        Problems::default(),
+    )?)
 }
 
 /// `POST /members/accounts/second-factor/setup`: shows the recovery codes, once, so no redirect.
-pub async fn set(portal: Portal, signed: Signed, form: Form<SetupForm>) -> Response {
+pub async fn set(signed: Signed, form: Form<SetupForm>) -> Response {
     // Whoever has a session that is not theirs could try codes of a key of their own: that opens nothing, and costs little.
-    portal.doors.knock(Door::Token, &signed.actor.address)?;
+    signed
+        .portal
+        .doors
+        .knock(Door::Token, &signed.actor.address)?;
     let SetupForm { code, sealed, next } = form.0;
     let setup = signed
-        .act(&portal, move |app, actor| {
-            app.second_factor_of(actor, sealed)
-        })
+        .act(move |app, actor| app.second_factor_of(actor, sealed))
         .await
         .map_err(|fault| fault.at(format!("{HERE}/setup"), "Begin anew"))?;
     let tried = setup.clone();
     match signed
-        .submit(&portal, move |app, actor| {
-            app.set_second_factor(actor, &tried, &code)
-        })
+        .submit(move |app, actor| app.set_second_factor(actor, &tried, &code))
         .await?
     {
         Ok(codes) => codes_page(&signed, codes, &next),
         Err(problems) => {
-            let page = setup_page((&portal, &signed), setup, &next, problems)?;
+            let page = setup_page(&signed, setup, &next, problems)?;
             page::refused(&page)
         }
     }
@@ -143,8 +142,8 @@ fn codes_page(signed: &Signed, codes: Vec<String>, next: &str) -> Response {
 }
 
 /// `GET /members/accounts/second-factor/remove`
-pub async fn ask_remove(portal: Portal, signed: Signed) -> Response {
-    let standing = signed.act(&portal, App::second_factor).await?;
+pub async fn ask_remove(signed: Signed) -> Response {
+    let standing = signed.act(App::second_factor).await?;
     if standing.since.is_none() || standing.required {
         return Ok(page::see_other(HERE));
     }
@@ -162,17 +161,17 @@ pub async fn ask_remove(portal: Portal, signed: Signed) -> Response {
 }
 
 /// `POST /members/accounts/second-factor/remove`
-pub async fn remove(portal: Portal, signed: Signed, _: Form<Nothing>) -> Response {
+pub async fn remove(signed: Signed, _: Form<Nothing>) -> Response {
     signed
-        .act(&portal, App::remove_second_factor)
+        .act(App::remove_second_factor)
         .await
         .map_err(|fault| fault.at(HERE, "Your second factor"))?;
     page::said(PROFILE, "The second factor is taken away.")
 }
 
 /// `GET /members/accounts/second-factor/codes`
-pub async fn ask_codes(portal: Portal, signed: Signed) -> Response {
-    let standing = signed.act(&portal, App::second_factor).await?;
+pub async fn ask_codes(signed: Signed) -> Response {
+    let standing = signed.act(App::second_factor).await?;
     if standing.since.is_none() {
         return Ok(page::see_other(HERE));
     }
@@ -187,10 +186,13 @@ pub async fn ask_codes(portal: Portal, signed: Signed) -> Response {
 }
 
 /// `POST /members/accounts/second-factor/codes`: shows them, once, so no redirect.
-pub async fn make_codes(portal: Portal, signed: Signed, _: Form<Nothing>) -> Response {
-    portal.doors.knock(Door::Token, &signed.actor.address)?;
+pub async fn make_codes(signed: Signed, _: Form<Nothing>) -> Response {
+    signed
+        .portal
+        .doors
+        .knock(Door::Token, &signed.actor.address)?;
     let codes = signed
-        .act(&portal, App::new_recovery_codes)
+        .act(App::new_recovery_codes)
         .await
         .map_err(|fault| fault.at(HERE, "Your second factor"))?;
     codes_page(&signed, codes, HERE)

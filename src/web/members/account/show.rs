@@ -168,15 +168,10 @@ pub struct PasswordForm {
 
 const HERE: &str = "/members/accounts";
 
-async fn present(
-    portal: &Portal,
-    signed: &Signed,
-    typed: Option<Typed>,
-    problems: Problems,
-) -> Response {
+async fn present(signed: &Signed, typed: Option<Typed>, problems: Problems) -> Response {
     let (user, session) = (signed.visitor.user.clone(), signed.visitor.session.id);
     let (id, account) = (user.id, user.account_id);
-    let facts = portal::run(portal, move |app| {
+    let facts = portal::run(&signed.portal, move |app| {
         let now = app.now();
         let idle_since = now.plus_s(-app.settings.session_idle_s);
         let token_form = secrets::new_token()?;
@@ -223,23 +218,20 @@ pub(in crate::web::members) async fn present_token(
 }
 
 /// `GET /members/accounts`
-pub async fn show(portal: Portal, signed: Signed) -> Response {
-    present(&portal, &signed, None, Problems::default()).await
+pub async fn show(signed: Signed) -> Response {
+    present(&signed, None, Problems::default()).await
 }
 
 /// `POST /members/accounts/profile`
-pub async fn save_profile(portal: Portal, signed: Signed, form: Form<ProfileForm>) -> Response {
+pub async fn save_profile(signed: Signed, form: Form<ProfileForm>) -> Response {
     let sent = form.0.clone();
     match signed
-        .submit(&portal, move |app, actor| {
-            app.change_profile(actor, &sent.name, sent.timezone.trim())
-        })
+        .submit(move |app, actor| app.change_profile(actor, &sent.name, sent.timezone.trim()))
         .await?
     {
         Ok(()) => page::said(HERE, "Your profile is saved."),
         Err(problems) => {
             present(
-                &portal,
                 &signed,
                 Some(Typed {
                     name: form.0.name,
@@ -254,12 +246,12 @@ pub async fn save_profile(portal: Portal, signed: Signed, form: Form<ProfileForm
 }
 
 /// `POST /members/accounts/password`
-pub async fn change_password(portal: Portal, signed: Signed, form: Form<PasswordForm>) -> Response {
+pub async fn change_password(signed: Signed, form: Form<PasswordForm>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     let call = move |app: &crate::app::App| {
         app.change_password(&visitor, &form.0.password, &form.0.new_password, &address)
     };
-    match portal::submit_hashing(&portal, call).await? {
+    match portal::submit_hashing(&signed.portal, call).await? {
         Ok(0) => page::said(
             HERE,
             "Your password is changed, and your other sessions have ended.",
@@ -268,19 +260,14 @@ pub async fn change_password(portal: Portal, signed: Signed, form: Form<Password
             HERE,
             "Your password is changed, your other sessions have ended, and your API tokens are revoked.",
         ),
-        Err(problems) => present(&portal, &signed, None, problems).await,
+        Err(problems) => present(&signed, None, problems).await,
     }
 }
 
 /// `POST /members/accounts/sessions/{id}/end`
-pub async fn end_session(
-    portal: Portal,
-    signed: Signed,
-    id: Path<i64>,
-    _: Form<Nothing>,
-) -> Response {
+pub async fn end_session(signed: Signed, id: Path<i64>, _: Form<Nothing>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
-    portal::run(&portal, move |app| {
+    portal::run(&signed.portal, move |app| {
         app.end_sessions(&visitor, Some(SessionId(id.0)), &address)
     })
     .await?;
@@ -288,9 +275,9 @@ pub async fn end_session(
 }
 
 /// `POST /members/accounts/sessions/end-others`
-pub async fn end_others(portal: Portal, signed: Signed, _: Form<Nothing>) -> Response {
+pub async fn end_others(signed: Signed, _: Form<Nothing>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
-    portal::run(&portal, move |app| {
+    portal::run(&signed.portal, move |app| {
         app.end_sessions(&visitor, None, &address)
     })
     .await?;

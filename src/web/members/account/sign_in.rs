@@ -12,7 +12,7 @@ use crate::app::doors::Door;
 use crate::web::again;
 use crate::web::context::{Context, cookie_names};
 use crate::web::extract::{Client, Form, Nothing, Path, Query, Signed};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::settings::Settings;
@@ -92,11 +92,7 @@ fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> Logi
 }
 
 /// `GET /login`
-pub async fn login(
-    context: Context,
-    signed: Result<Signed, Fault>,
-    query: Query<NextQuery>,
-) -> Response {
+pub async fn login(context: Context, signed: Result<Signed>, query: Query<NextQuery>) -> Response {
     if let Ok(signed) = signed {
         let home = home_of(signed.actor.account).url;
         return Ok(page::see_other(
@@ -153,7 +149,7 @@ pub async fn sign_in(
 pub async fn sign_out(
     portal: Portal,
     settings: web::Data<Settings>,
-    signed: Result<Signed, Fault>,
+    signed: Result<Signed>,
     _: Form<Nothing>,
 ) -> Response {
     if let Ok(signed) = signed {

@@ -10,7 +10,7 @@ use crate::store;
 use crate::web::extract::{Form, Nothing, Path, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 
 const LIST: &str = "/members/accounts";
 
@@ -23,16 +23,19 @@ pub struct TokenPage {
 }
 
 /// `POST /members/accounts/tokens`: shows the token, once, so no redirect; the same form sent again shows none.
-pub async fn make(portal: Portal, signed: Signed, form: Form<TokenForm>) -> Response {
-    portal.doors.knock(Door::Token, &signed.actor.address)?;
+pub async fn make(signed: Signed, form: Form<TokenForm>) -> Response {
+    signed
+        .portal
+        .doors
+        .knock(Door::Token, &signed.actor.address)?;
     let typed = form.0;
     let wish = match typed.parse() {
         Ok(wish) => wish,
-        Err(problems) => return show::present_token(&portal, &signed, typed, problems).await,
+        Err(problems) => return show::present_token(&signed, typed, problems).await,
     };
     let label = wish.label.to_string();
     match signed
-        .submit(&portal, move |app, actor| app.make_token(actor, &wish))
+        .submit(move |app, actor| app.make_token(actor, &wish))
         .await?
     {
         Ok(Some(made)) => page::html(&TokenPage {
@@ -48,14 +51,14 @@ pub async fn make(portal: Portal, signed: Signed, form: Form<TokenForm>) -> Resp
                 "This form has made its token already, and a token is shown only once. If you did not keep it, revoke it and make another.",
             ),
         )),
-        Err(problems) => show::present_token(&portal, &signed, typed, problems).await,
+        Err(problems) => show::present_token(&signed, typed, problems).await,
     }
 }
 
 /// `GET /members/accounts/tokens/{id}/revoke`
-pub async fn ask_revoke(portal: Portal, signed: Signed, id: Path<i64>) -> Response {
+pub async fn ask_revoke(signed: Signed, id: Path<i64>) -> Response {
     let user = signed.actor.user;
-    let all = portal::read(&portal, move |conn| {
+    let all = portal::read(&signed.portal, move |conn| {
         store::account::tokens::of_user(conn, user)
     })
     .await?;
@@ -75,11 +78,9 @@ pub async fn ask_revoke(portal: Portal, signed: Signed, id: Path<i64>) -> Respon
 }
 
 /// `POST /members/accounts/tokens/{id}/revoke`
-pub async fn revoke(portal: Portal, signed: Signed, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn revoke(signed: Signed, id: Path<i64>, _: Form<Nothing>) -> Response {
     signed
-        .act(&portal, move |app, actor| {
-            app.revoke_token(actor, TokenId(id.0))
-        })
+        .act(move |app, actor| app.revoke_token(actor, TokenId(id.0)))
         .await?;
     page::said(LIST, "The token is revoked.")
 }

@@ -11,9 +11,9 @@ use crate::store;
 use crate::store::bug::page::BugRow;
 use crate::store::bug::{BugFilter, Person};
 use crate::web::extract::{Member, Query};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::names::{component_choices, component_name};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
@@ -80,7 +80,7 @@ filters! {
 }
 
 /// The states a word of the address stands for.
-pub(crate) fn states<L: Filters>(word: &str) -> Result<Vec<BugState>, Fault> {
+pub(crate) fn states<L: Filters>(word: &str) -> Result<Vec<BugState>> {
     Ok(match word {
         "" => Vec::new(),
         "open" => BugState::ALL
@@ -93,7 +93,7 @@ pub(crate) fn states<L: Filters>(word: &str) -> Result<Vec<BugState>, Fault> {
 }
 
 impl Params {
-    fn filter(&self, member: &Member) -> Result<BugFilter, Fault> {
+    fn filter(&self, member: &Member) -> Result<BugFilter> {
         let (of, hits) = match self.who.as_str() {
             "" => (None, None),
             "mine" => (Some(member.account), None),
@@ -132,10 +132,10 @@ impl Params {
 }
 
 /// `GET /members/bugs`
-pub async fn list(portal: Portal, member: Member, asked: Query<Params>) -> Response {
+pub async fn list(member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let (filter, before) = (asked.filter(&member)?, Params::read(&asked.before)?);
-    let rows = portal::read(&portal, move |conn| {
+    let rows = portal::read(&member.portal, move |conn| {
         store::bug::page::rows(conn, &filter, before, Params::limit())
     })
     .await?;

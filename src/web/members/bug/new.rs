@@ -15,9 +15,8 @@ use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::web::extract::{Member, Query, Sent, Upload, once_or};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::names::{component_choices, fact_name};
 use crate::web::ui::{Field, Input, Problems};
 
@@ -89,7 +88,7 @@ pub struct NewForm {
     file: String,
 }
 
-fn id(text: &str) -> Result<Option<i64>, Fault> {
+fn id(text: &str) -> Result<Option<i64>> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -166,16 +165,11 @@ struct Shown {
     status: StatusCode,
 }
 
-async fn present(
-    portal: &Portal,
-    member: &Member,
-    shown: Shown,
-    mut problems: Problems,
-) -> Response {
+async fn present(member: &Member, shown: Shown, mut problems: Problems) -> Response {
     let linode = id(&shown.form.linode)?.map(LinodeId);
     let migration = id(&shown.form.migration)?.map(MigrationId);
     let (both, title) = (shown.both, shown.form.title.clone());
-    let found = member.act(portal, move |app, actor| {
+    let found = member.act(move |app, actor| {
         let facts = app.bug_facts(actor, linode, migration)?;
         let mut like = app.db.read(|conn| {
             let most = if both { LIKE } else { 0 };
@@ -241,7 +235,7 @@ fn boxes(facts: &LinodeFacts, ticked: Option<&[String]>) -> Vec<FactBox> {
 }
 
 /// `GET /members/bugs/new`
-pub async fn show(portal: Portal, member: Member, asked: Query<Params>) -> Response {
+pub async fn show(member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let both = !asked.title.trim().is_empty();
     let form = NewForm {
@@ -256,7 +250,7 @@ pub async fn show(portal: Portal, member: Member, asked: Query<Params>) -> Respo
         typed: false,
         status: StatusCode::OK,
     };
-    present(&portal, &member, shown, Problems::default()).await
+    present(&member, shown, Problems::default()).await
 }
 
 /// Looks at files; what is wrong with them goes to the field `file`. The status for the form shown again.
@@ -286,7 +280,7 @@ pub(crate) fn files(sent: Vec<Sent>, problems: &mut Problems) -> (Vec<Attachment
 }
 
 /// `POST /members/bugs/new`
-pub async fn open(portal: Portal, member: Member, sent: Upload<NewForm>) -> Response {
+pub async fn open(member: Member, sent: Upload<NewForm>) -> Response {
     let mut problems = Problems::default();
     let (files, status) = files(sent.files, &mut problems);
     let report = sent.form.report(files, &mut problems);
@@ -297,10 +291,10 @@ pub async fn open(portal: Portal, member: Member, sent: Upload<NewForm>) -> Resp
         status,
     };
     let Some(report) = report else {
-        return present(&portal, &member, shown, problems).await;
+        return present(&member, shown, problems).await;
     };
     match member
-        .submit(&portal, move |app, actor| app.open_bug(actor, &report))
+        .submit(move |app, actor| app.open_bug(actor, &report))
         .await?
     {
         Ok(id) => page::said(
@@ -311,7 +305,7 @@ pub async fn open(portal: Portal, member: Member, sent: Upload<NewForm>) -> Resp
         Err(problems) => {
             let mut shown = shown;
             shown.form.once = String::new();
-            present(&portal, &member, shown, problems).await
+            present(&member, shown, problems).await
         }
     }
 }

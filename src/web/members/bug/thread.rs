@@ -63,14 +63,13 @@ pub struct ReplyText {
 }
 
 async fn present(
-    portal: &Portal,
     member: &Member,
     (id, asked): (i64, &Params),
     typed: ReplyText,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
     let (user, after) = (member.actor.user, asked.after()?);
-    let thread = portal::find(portal, move |conn| {
+    let thread = portal::find(&member.portal, move |conn| {
         store::bug::page::thread(conn, BugId(id), user, after, Params::limit())
     })
     .await?;
@@ -107,25 +106,13 @@ async fn present(
 }
 
 /// `GET /members/bugs/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>, asked: Query<Params>) -> Response {
+pub async fn show(member: Member, id: Path<i64>, asked: Query<Params>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
-    present(
-        &portal,
-        &member,
-        (id.0, &asked.0),
-        ReplyText::default(),
-        fine,
-    )
-    .await
+    present(&member, (id.0, &asked.0), ReplyText::default(), fine).await
 }
 
 /// `POST /members/bugs/{id}`
-pub async fn reply(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    sent: Upload<ReplyText>,
-) -> Response {
+pub async fn reply(member: Member, id: Path<i64>, sent: Upload<ReplyText>) -> Response {
     let mut problems = Problems::default();
     let (files, status) = files(sent.files, &mut problems);
     let body = problems.take(
@@ -134,7 +121,6 @@ pub async fn reply(
     );
     let Some(body) = body.filter(|_| problems.is_empty()) else {
         return present(
-            &portal,
             &member,
             (id.0, &Params::default()),
             sent.form,
@@ -143,7 +129,7 @@ pub async fn reply(
         .await;
     };
     let mark = sent.form.once.clone();
-    let done = member.submit(&portal, move |app, actor| {
+    let done = member.submit(move |app, actor| {
         app.reply_to_bug(actor, BugId(id.0), &body, &files, (&mark, false))
     });
     match done.await? {
@@ -154,16 +140,14 @@ pub async fn reply(
                 once: String::new(),
                 ..sent.form
             };
-            present(&portal, &member, (id.0, &Params::default()), typed, status).await
+            present(&member, (id.0, &Params::default()), typed, status).await
         }
     }
 }
 
-async fn set_hit(portal: Portal, member: Member, id: i64, hit: bool) -> Response {
+async fn set_hit(member: Member, id: i64, hit: bool) -> Response {
     member
-        .act(&portal, move |app, actor| {
-            app.hit_by_bug(actor, BugId(id), hit)
-        })
+        .act(move |app, actor| app.hit_by_bug(actor, BugId(id), hit))
         .await?;
     let said = if hit {
         "Noted: it hits you too. You get mail when something happens in the thread."
@@ -174,20 +158,20 @@ async fn set_hit(portal: Portal, member: Member, id: i64, hit: bool) -> Response
 }
 
 /// `POST /members/bugs/{id}/hit`
-pub async fn hit(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    set_hit(portal, member, id.0, true).await
+pub async fn hit(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    set_hit(member.portal, member, id.0, true).await
 }
 
 /// `POST /members/bugs/{id}/unhit`
-pub async fn unhit(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    set_hit(portal, member, id.0, false).await
+pub async fn unhit(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    set_hit(member.portal, member, id.0, false).await
 }
 
 /// `GET /members/bugs/{id}/files/{file}`
-pub async fn file(portal: Portal, member: Member, at: Path<(i64, i64)>) -> Response {
+pub async fn file(member: Member, at: Path<(i64, i64)>) -> Response {
     let mut actor = member.actor.clone();
     actor.role = UserRole::Member;
-    serve(&portal, actor, at.0).await
+    serve(&member.portal, actor, at.0).await
 }
 
 /// A file, as something that can do nothing in a browser. Only pictures, which were looked at when they came, show by

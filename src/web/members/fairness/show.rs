@@ -14,9 +14,9 @@ use crate::store;
 use crate::store::fairness::page::LinodeUsage;
 use crate::web::csv;
 use crate::web::extract::{Member, Query};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page, clipped};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::chart::{Chart, Scale, Values, Words, top_of};
 use crate::web::ui::usage::{
     RangeTab, kib, maybe_percent, percent, range, range_name, range_tabs, span_ms, under_contention,
@@ -85,7 +85,7 @@ pub struct Params {
 }
 
 impl Params {
-    fn linode(&self) -> Result<Option<LinodeId>, Fault> {
+    fn linode(&self) -> Result<Option<LinodeId>> {
         match self.linode.as_str() {
             "" => Ok(None),
             id => id.parse().map(Some).map_err(|_| Fault::NotFound),
@@ -97,16 +97,12 @@ fn url(path: &str, linode: LinodeId, range: Range) -> String {
     format!("{path}?linode={linode}&range={range}")
 }
 
-async fn find(
-    portal: &Portal,
-    member: &Member,
-    asked: &Params,
-) -> Result<(Option<LinodeUsage>, Rule, i64), Fault> {
+async fn find(member: &Member, asked: &Params) -> Result<(Option<LinodeUsage>, Rule, i64)> {
     let (which, range, account) = (asked.linode()?, range(&asked.range)?, member.account);
     let every = asked.all == "yes";
-    let now = portal.now().utc().timestamp();
+    let now = member.portal.now().utc().timestamp();
     let q = clipped(&asked.q, 100);
-    let (found, rule) = portal::read(portal, move |conn| {
+    let (found, rule) = portal::read(&member.portal, move |conn| {
         let which = (which, q.as_str());
         Ok((
             store::fairness::page::of_member(conn, account, which, (range, every), now)?,
@@ -121,9 +117,9 @@ async fn find(
 }
 
 /// `GET /members/fairness`
-pub async fn show(portal: Portal, member: Member, asked: Query<Params>) -> Response {
+pub async fn show(member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let (found, rule, now) = find(&portal, &member, &asked).await?;
+    let (found, rule, now) = find(&member, &asked).await?;
     let range = range(&asked.range)?;
     let page = member.page(Area::Fairness, "Fairness");
     let zone = page.zone();
@@ -357,9 +353,9 @@ impl Drawn<'_> {
 }
 
 /// `GET /members/fairness.csv`: the table's rows, or with `all=yes` every interval that is kept.
-pub async fn csv(portal: Portal, member: Member, asked: Query<Params>) -> Response {
+pub async fn csv(member: Member, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let (found, _, now) = find(&portal, &member, &asked).await?;
+    let (found, _, now) = find(&member, &asked).await?;
     let found = found.ok_or(Fault::NotFound)?;
     let range = range(&asked.range)?;
     let rows = if asked.all == "yes" {

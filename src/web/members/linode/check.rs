@@ -17,7 +17,7 @@ use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::Response;
 use crate::web::page::{self, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Choice, Field, FormState, Input, Tag, Tone, When, Zone};
 
 /// How long the page waits for the host's answers: as long as the slowest check may take, and its order.
@@ -128,14 +128,13 @@ fn add_fields(detail: &LinodeDetail, typed: &CheckForm) -> Vec<Field> {
 }
 
 async fn present(
-    portal: &Portal,
     member: &Member,
     id: i64,
     FormState { typed, problems }: FormState<CheckForm>,
 ) -> Response {
-    let detail = find(portal, member, id).await?;
+    let detail = find(member, id).await?;
     let linode = detail.linode.id;
-    let (rows, plan) = portal::read(portal, move |conn| {
+    let (rows, plan) = portal::read(&member.portal, move |conn| {
         let rows = store::linode::check::of(conn, linode)?;
         Ok((rows, store::linode::check::plan(conn, linode)?))
     })
@@ -183,8 +182,8 @@ async fn present(
 }
 
 /// `GET /members/linodes/{id}/checks`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    present(&portal, &member, id.0, FormState::anew()).await
+pub async fn show(member: Member, id: Path<i64>) -> Response {
+    present(&member, id.0, FormState::anew()).await
 }
 
 fn url(id: i64) -> String {
@@ -192,27 +191,22 @@ fn url(id: i64) -> String {
 }
 
 /// `POST /members/linodes/{id}/checks`: one more.
-pub async fn add(portal: Portal, member: Member, id: Path<i64>, form: Form<CheckForm>) -> Response {
+pub async fn add(member: Member, id: Path<i64>, form: Form<CheckForm>) -> Response {
     let typed = form.0.clone();
-    let added = member.submit(&portal, move |app, actor| {
+    let added = member.submit(move |app, actor| {
         let check = form.0.parse()?;
         app.add_check(actor, LinodeId(id.0), &check)?;
         Ok(check.words())
     });
     match added.await.map_err(|fault| at_linode(fault, id.0))? {
         Ok(words) => page::said(&url(id.0), format!("Added: {words}.")),
-        Err(problems) => present(&portal, &member, id.0, FormState::again(typed, problems)).await,
+        Err(problems) => present(&member, id.0, FormState::again(typed, problems)).await,
     }
 }
 
 /// `POST /members/linodes/{id}/checks/remove`
-pub async fn remove(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<CheckForm>,
-) -> Response {
-    let removed = member.act(&portal, move |app, actor| {
+pub async fn remove(member: Member, id: Path<i64>, form: Form<CheckForm>) -> Response {
+    let removed = member.act(move |app, actor| {
         let check = form.0.parse()?;
         app.remove_check(actor, LinodeId(id.0), &check)?;
         Ok(check.words())
@@ -222,8 +216,8 @@ pub async fn remove(
 }
 
 /// `POST /members/linodes/{id}/checks/plan`: what follows if one does not answer.
-pub async fn plan(portal: Portal, member: Member, id: Path<i64>, form: Form<PlanForm>) -> Response {
-    let saved = member.submit(&portal, move |app, actor| {
+pub async fn plan(member: Member, id: Path<i64>, form: Form<PlanForm>) -> Response {
+    let saved = member.submit(move |app, actor| {
         let goes_home = match form.0.then.as_str() {
             "tell" => false,
             "home" => true,
@@ -240,20 +234,18 @@ pub async fn plan(portal: Portal, member: Member, id: Path<i64>, form: Form<Plan
         ),
         Err(problems) => {
             let form = FormState::again(CheckForm::default(), problems);
-            present(&portal, &member, id.0, form).await
+            present(&member, id.0, form).await
         }
     }
 }
 
 /// `POST /members/linodes/{id}/checks/ask`: has the host ask each of them now.
-pub async fn ask(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn ask(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     let job = member
-        .act(&portal, move |app, actor| {
-            app.ask_checks(actor, LinodeId(id.0))
-        })
+        .act(move |app, actor| app.ask_checks(actor, LinodeId(id.0)))
         .await
         .map_err(|fault| at_linode(fault, id.0))?;
-    if is_over(&portal, job, WAIT).await? {
+    if is_over(&member.portal, job, WAIT).await? {
         return Ok(page::see_other(&url(id.0)));
     }
     let words = "The host is asked. Load this page again in a moment.";

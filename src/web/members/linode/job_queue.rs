@@ -9,7 +9,7 @@ use crate::store::job::list::QueuedJob;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Filters, Page, UNREADABLE, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Pager, Tag, When, Zone, units};
 
@@ -60,15 +60,10 @@ filters! {
 }
 
 /// `GET /members/linodes/{id}/jobs`
-pub async fn history(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    asked: Query<Params>,
-) -> Response {
+pub async fn history(member: Member, id: Path<i64>, asked: Query<Params>) -> Response {
     let (account, asked) = (member.account, asked.0);
     let before = Params::read(&asked.before)?.map(JobId);
-    let found = portal::read(&portal, move |conn| {
+    let found = portal::read(&member.portal, move |conn| {
         store::job::list::job_history(conn, account, LinodeId(id.0), before, Params::limit())
     });
     let (linode, jobs) = found.await?.ok_or(Fault::NotFound)?;

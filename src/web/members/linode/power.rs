@@ -8,7 +8,6 @@ use crate::domain::job::JobKind;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::Response;
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::Portal;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -18,7 +17,6 @@ pub struct BootForm {
 }
 
 async fn request(
-    portal: Portal,
     member: Member,
     id: i64,
     (kind, profile): (JobKind, Option<ConfigId>),
@@ -29,9 +27,7 @@ async fn request(
         _ => "shut down",
     };
     member
-        .act(&portal, move |app, actor| {
-            app.power(actor, LinodeId(id), kind, profile)
-        })
+        .act(move |app, actor| app.power(actor, LinodeId(id), kind, profile))
         .await
         .map_err(|fault| at_linode(fault, id))?;
     page::said(
@@ -41,19 +37,19 @@ async fn request(
 }
 
 /// `POST /members/linodes/{id}/boot`
-pub async fn boot(portal: Portal, member: Member, id: Path<i64>, form: Form<BootForm>) -> Response {
+pub async fn boot(member: Member, id: Path<i64>, form: Form<BootForm>) -> Response {
     let profile = form.0.profile.map(ConfigId);
-    request(portal, member, id.0, (JobKind::Boot, profile)).await
+    request(member.portal, member, id.0, (JobKind::Boot, profile)).await
 }
 
 /// `POST /members/linodes/{id}/reboot`
-pub async fn reboot(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(portal, member, id.0, (JobKind::Reboot, None)).await
+pub async fn reboot(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    request(member.portal, member, id.0, (JobKind::Reboot, None)).await
 }
 
 /// `GET /members/linodes/{id}/shutdown`
-pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let detail = find(&portal, &member, id.0).await?;
+pub async fn ask_shutdown(member: Member, id: Path<i64>) -> Response {
+    let detail = find(&member, id.0).await?;
     let (url, what) = (
         url_of(&detail.linode),
         format!("Shut down {}", detail.linode.label),
@@ -67,27 +63,20 @@ pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Resp
 }
 
 /// `POST /members/linodes/{id}/shutdown`
-pub async fn shutdown(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(portal, member, id.0, (JobKind::Shutdown, None)).await
+pub async fn shutdown(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    request(member.portal, member, id.0, (JobKind::Shutdown, None)).await
 }
 
 /// How long a page waits for the host's answer before it is shown without.
 const CONSOLE_WAIT: Duration = Duration::from_secs(2);
 
 /// `POST /members/linodes/{id}/console`: has the host read it, and shows it as soon as it is there.
-pub async fn read_console(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _: Form<Nothing>,
-) -> Response {
+pub async fn read_console(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     let job = member
-        .act(&portal, move |app, actor| {
-            app.read_console(actor, LinodeId(id.0))
-        })
+        .act(move |app, actor| app.read_console(actor, LinodeId(id.0)))
         .await?;
     let url = format!("/members/linodes/{}", id.0);
-    if is_over(&portal, job, CONSOLE_WAIT).await? {
+    if is_over(&member.portal, job, CONSOLE_WAIT).await? {
         return Ok(page::see_other(&format!("{url}#console")));
     }
     page::said(

@@ -11,7 +11,6 @@ use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::Portal;
 use crate::web::ui::{Field, Problems};
 
 #[derive(Debug, Deserialize)]
@@ -127,15 +126,15 @@ impl Named {
             .html()
     }
 
-    async fn ask(self, portal: &Portal, member: &Member, id: i64) -> Response {
-        let detail = find(portal, member, id).await?;
+    async fn ask(self, member: &Member, id: i64) -> Response {
+        let detail = find(member, id).await?;
         self.present(member, &detail, None, Problems::default())
     }
 
-    async fn save(self, portal: &Portal, member: &Member, id: i64, typed: String) -> Response {
-        let detail = find(portal, member, id).await?;
+    async fn save(self, member: &Member, id: i64, typed: String) -> Response {
+        let detail = find(member, id).await?;
         let (linode, text) = (LinodeId(id), typed.clone());
-        let named = member.submit(portal, move |app, actor| {
+        let named = member.submit(move |app, actor| {
             let label = || Label::parse(&text).map_err(AppError::field("label"));
             match self {
                 Self::Linode => app.rename_linode(actor, linode, &label()?),
@@ -158,67 +157,51 @@ impl Named {
 }
 
 /// `GET /members/linodes/{id}/rename`
-pub async fn ask_label(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    Named::Linode.ask(&portal, &member, id.0).await
+pub async fn ask_label(member: Member, id: Path<i64>) -> Response {
+    Named::Linode.ask(&member, id.0).await
 }
 
 /// `POST /members/linodes/{id}/rename`
-pub async fn rename(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<LabelForm>,
-) -> Response {
+pub async fn rename(member: Member, id: Path<i64>, form: Form<LabelForm>) -> Response {
     let typed = form.0.label;
-    Named::Linode.save(&portal, &member, id.0, typed).await
+    Named::Linode.save(&member, id.0, typed).await
 }
 
 /// `GET /members/linodes/{id}/never-both`
-pub async fn ask_group(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    Named::Group.ask(&portal, &member, id.0).await
+pub async fn ask_group(member: Member, id: Path<i64>) -> Response {
+    Named::Group.ask(&member, id.0).await
 }
 
 /// `POST /members/linodes/{id}/never-both`
-pub async fn name_group(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<GroupForm>,
-) -> Response {
+pub async fn name_group(member: Member, id: Path<i64>, form: Form<GroupForm>) -> Response {
     let typed = form.0.never_both;
-    Named::Group.save(&portal, &member, id.0, typed).await
+    Named::Group.save(&member, id.0, typed).await
 }
 
 /// `GET /members/linodes/{id}/disks/{disk}`
-pub async fn ask_disk(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
+pub async fn ask_disk(member: Member, ids: Path<(i64, i64)>) -> Response {
     let disk = Named::Disk(DiskId(ids.0.1));
-    disk.ask(&portal, &member, ids.0.0).await
+    disk.ask(&member, ids.0.0).await
 }
 
 /// `POST /members/linodes/{id}/disks/{disk}`
-pub async fn rename_disk(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-    form: Form<LabelForm>,
-) -> Response {
+pub async fn rename_disk(member: Member, ids: Path<(i64, i64)>, form: Form<LabelForm>) -> Response {
     let disk = Named::Disk(DiskId(ids.0.1));
-    disk.save(&portal, &member, ids.0.0, form.0.label).await
+    disk.save(&member, ids.0.0, form.0.label).await
 }
 
 /// `GET /members/linodes/{id}/ips/{ip}`
-pub async fn ask_address(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
+pub async fn ask_address(member: Member, ids: Path<(i64, i64)>) -> Response {
     let address = Named::Address(IpId(ids.0.1));
-    address.ask(&portal, &member, ids.0.0).await
+    address.ask(&member, ids.0.0).await
 }
 
 /// `POST /members/linodes/{id}/ips/{ip}`
 pub async fn name_address(
-    portal: Portal,
     member: Member,
     ids: Path<(i64, i64)>,
     form: Form<ReverseForm>,
 ) -> Response {
     let address = Named::Address(IpId(ids.0.1));
-    address.save(&portal, &member, ids.0.0, form.0.rdns).await
+    address.save(&member, ids.0.0, form.0.rdns).await
 }

@@ -9,7 +9,7 @@ use crate::store;
 use crate::store::linode::Linode;
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::Member;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 
@@ -17,7 +17,7 @@ pub(in crate::web::members) async fn find(
     portal: &Portal,
     member: &Member,
     id: i64,
-) -> Result<LinodeDetail, Fault> {
+) -> Result<LinodeDetail> {
     let account = member.account;
     portal::find(portal, move |conn| {
         store::linode::page::linode(conn, account, LinodeId(id))
@@ -49,7 +49,7 @@ pub(in crate::web::members) fn at_linode(fault: Fault, id: i64) -> Fault {
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Waits for the end of a job that answers its reader's question; `false`: it took longer than this.
-pub(super) async fn is_over(portal: &Portal, job: JobId, wait: Duration) -> Result<bool, Fault> {
+pub(super) async fn is_over(portal: &Portal, job: JobId, wait: Duration) -> Result<bool> {
     let deadline = Instant::now() + wait;
     loop {
         let row = portal::read(portal, move |conn| store::job::job(conn, job)).await?;

@@ -12,24 +12,24 @@ use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::members::linode::shared::page_of;
 use crate::web::migration::trial;
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::units;
 
 type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
 
-async fn call(portal: &Portal, member: &Member, id: i64, call: Call) -> Result<Migration, Fault> {
+async fn call(member: &Member, id: i64, call: Call) -> Result<Migration> {
     // Staff may act on anyone's migration, but not from the members' pages.
-    find(portal, member, id).await?;
-    let done = member.act(portal, move |app, actor| call(app, actor, MigrationId(id)));
+    find(member, id).await?;
+    let done = member.act(move |app, actor| call(app, actor, MigrationId(id)));
     done.await.map_err(|fault| at_migration(fault, id))
 }
 
-async fn act(portal: &Portal, member: &Member, id: i64, what: Call) -> Response {
-    let row = call(portal, member, id, what).await?;
+async fn act(member: &Member, id: i64, what: Call) -> Response {
+    let row = call(member, id, what).await?;
     Ok(page::see_other(&url_of(row.id)))
 }
 
@@ -43,8 +43,8 @@ fn ask(member: &Member, of: &MigrationDetail, verb: &str, words: [String; 2]) ->
 }
 
 /// `GET /members/migrations/{id}/cancel`
-pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, now) = find(&portal, &member, id.0).await?;
+pub async fn ask_cancel(member: Member, id: Path<i64>) -> Response {
+    let (detail, now) = find(&member, id.0).await?;
     if detail.migration.kind == MigrationKind::Evacuation {
         let why =
             "Staff move this Linode because its host is being emptied: only they can cancel that.";
@@ -52,7 +52,7 @@ pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Respon
     }
     let what = format!("Cancel the move of {}", detail.linode.label);
     let row = detail.migration.clone();
-    let is_kept = portal::run(&portal, move |app| {
+    let is_kept = portal::run(&member.portal, move |app| {
         app.db.read(|conn| offer_again::is_kept(conn, &row, now))
     })
     .await?;
@@ -71,13 +71,13 @@ pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Respon
 }
 
 /// `POST /members/migrations/{id}/cancel`
-pub async fn cancel(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    act(&portal, &member, id.0, App::cancel_migration).await
+pub async fn cancel(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::cancel_migration).await
 }
 
 /// `GET /members/migrations/{id}/confirm`
-pub async fn ask_confirm(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, _) = find(&portal, &member, id.0).await?;
+pub async fn ask_confirm(member: Member, id: Path<i64>) -> Response {
+    let (detail, _) = find(&member, id.0).await?;
     let label = &detail.linode.label;
     let words = [
         format!("Confirm the move of {label}?"),
@@ -95,18 +95,18 @@ pub async fn ask_confirm(portal: Portal, member: Member, id: Path<i64>) -> Respo
 }
 
 /// `POST /members/migrations/{id}/confirm`
-pub async fn confirm(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    act(&portal, &member, id.0, App::confirm_migration).await
+pub async fn confirm(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::confirm_migration).await
 }
 
 /// `GET /members/migrations/{id}/way-back`
-pub async fn ask_way_back(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, _) = find(&portal, &member, id.0).await?;
+pub async fn ask_way_back(member: Member, id: Path<i64>) -> Response {
+    let (detail, _) = find(&member, id.0).await?;
     if let Some(why) = closed_to_members(&detail.migration, &detail.source) {
         return Err(at_migration(Fault::conflict(why), id.0));
     }
     let (row, source) = (detail.migration.clone(), detail.source.clone());
-    let obstacle = portal::run(&portal, move |app| {
+    let obstacle = portal::run(&member.portal, move |app| {
         app.db.read(|conn| no_way_back(conn, &row, &source))
     })
     .await?;
@@ -145,19 +145,19 @@ fn no_room_back(detail: &MigrationDetail) -> Option<String> {
 }
 
 /// `POST /members/migrations/{id}/way-back`
-pub async fn way_back(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    act(&portal, &member, id.0, App::way_back).await
+pub async fn way_back(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::way_back).await
 }
 
 /// `POST /members/migrations/{id}/retry`
-pub async fn retry(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    act(&portal, &member, id.0, App::retry_migration).await
+pub async fn retry(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::retry_migration).await
 }
 
 /// `GET /members/migrations/{id}/unschedule`: giving a chosen time up. What follows depends on whether the offer still
 /// stands.
-pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, now) = find(&portal, &member, id.0).await?;
+pub async fn ask_unschedule(member: Member, id: Path<i64>) -> Response {
+    let (detail, now) = find(&member, id.0).await?;
     let row = detail.migration.clone();
     let Some(at) = row.not_before.filter(|_| can_unschedule(&row, now)) else {
         let why = "There is no time to cancel: the migration has begun, or waits for its place.";
@@ -165,7 +165,10 @@ pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Re
     };
     let zone = member.zone();
     let (at, until) = (zone.both(at).text, zone.both(row.expires_at));
-    let stands = portal::read(&portal, move |conn| offer_again::stands(conn, &row, now)).await?;
+    let stands = portal::read(&member.portal, move |conn| {
+        offer_again::stands(conn, &row, now)
+    })
+    .await?;
     let then = if stands {
         format!(
             "The offer stands until {}: until then you can start it, or choose another time.",
@@ -182,13 +185,8 @@ pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Re
 }
 
 /// `POST /members/migrations/{id}/unschedule`
-pub async fn unschedule(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _: Form<Nothing>,
-) -> Response {
-    let row = call(&portal, &member, id.0, App::unschedule).await?;
+pub async fn unschedule(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    let row = call(&member, id.0, App::unschedule).await?;
     let said = if row.state == MigrationState::Offered {
         "The time is cancelled. The offer stands."
     } else {
@@ -198,8 +196,8 @@ pub async fn unschedule(
 }
 
 /// `GET /members/migrations/{id}/untried`: going on with a move that was to be tried first, and did not come up.
-pub async fn ask_untried(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, now) = find(&portal, &member, id.0).await?;
+pub async fn ask_untried(member: Member, id: Path<i64>) -> Response {
+    let (detail, now) = find(&member, id.0).await?;
     let row = &detail.migration;
     if !row.awaits_stop() || row.try_first_since.is_none() {
         let why = "It does not wait for a trial.";
@@ -229,18 +227,13 @@ pub async fn ask_untried(portal: Portal, member: Member, id: Path<i64>) -> Respo
 }
 
 /// `POST /members/migrations/{id}/untried`
-pub async fn go_on_untried(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _: Form<Nothing>,
-) -> Response {
-    act(&portal, &member, id.0, App::go_on_untried).await
+pub async fn go_on_untried(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::go_on_untried).await
 }
 
 /// `GET /members/migrations/{id}/try`
-pub async fn ask_trial(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, _) = find(&portal, &member, id.0).await?;
+pub async fn ask_trial(member: Member, id: Path<i64>) -> Response {
+    let (detail, _) = find(&member, id.0).await?;
     if let Err(why) = detail.may_try {
         return Err(at_migration(Fault::conflict(why.to_string()), id.0));
     }
@@ -252,11 +245,6 @@ pub async fn ask_trial(portal: Portal, member: Member, id: Path<i64>) -> Respons
 }
 
 /// `POST /members/migrations/{id}/try`
-pub async fn begin_trial(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _: Form<Nothing>,
-) -> Response {
-    act(&portal, &member, id.0, App::try_there).await
+pub async fn begin_trial(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+    act(&member, id.0, App::try_there).await
 }

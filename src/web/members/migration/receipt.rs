@@ -8,7 +8,6 @@ use crate::web::extract::{Member, Path};
 use crate::web::fault::Response;
 use crate::web::migration::receipt::{self, ReceiptView};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 
 #[derive(Debug, Template)]
 #[template(path = "members/migration/receipt.html")]
@@ -18,8 +17,8 @@ pub struct ReceiptPage {
 }
 
 /// `GET /members/migrations/{id}/receipt`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let body = receipt::read(&portal, Some(member.account), id.0).await?;
+pub async fn show(member: Member, id: Path<i64>) -> Response {
+    let body = receipt::read(&member.portal, Some(member.account), id.0).await?;
     let of = url_of(MigrationId(id.0));
     let receipt = receipt::view(&body, &format!("{of}/receipt"))?;
     let page = member
@@ -33,7 +32,7 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
 }
 
 /// `GET /members/migrations/{id}/receipt.json`
-pub async fn file(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let body = receipt::read(&portal, Some(member.account), id.0).await?;
+pub async fn file(member: Member, id: Path<i64>) -> Response {
+    let body = receipt::read(&member.portal, Some(member.account), id.0).await?;
     receipt::file(body, id.0)
 }

@@ -5,17 +5,13 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::Member;
-use crate::web::fault::Fault;
-use crate::web::portal::{self, Portal};
+use crate::web::fault::{Fault, Result};
+use crate::web::portal;
 
-pub(super) async fn find(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-) -> Result<(MigrationDetail, Time), Fault> {
+pub(super) async fn find(member: &Member, id: i64) -> Result<(MigrationDetail, Time)> {
     let account = member.account;
-    let now = portal.now();
-    let found = portal::read(portal, move |conn| {
+    let now = member.portal.now();
+    let found = portal::read(&member.portal, move |conn| {
         store::migration::page::migration(conn, Some(account), MigrationId(id), now)
     })
     .await?;

@@ -454,14 +454,9 @@ pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response
 }
 
 /// `GET /members/migrations/{id}/events`: the live values of the page above.
-pub async fn events(
-    portal: Portal,
-    member: Member,
-    bounds: Data<Bounds>,
-    id: Path<i64>,
-) -> Response {
-    find(&portal, &member, id.0).await?;
+pub async fn events(member: Member, bounds: Data<Bounds>, id: Path<i64>) -> Response {
+    find(&member, id.0).await?;
     let account = Some(member.account);
     let reader = (&*member, &bounds.streams);
-    stream::stream(portal, reader, MigrationId(id.0), account)
+    stream::stream(member.portal, reader, MigrationId(id.0), account)
 }

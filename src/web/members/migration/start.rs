@@ -24,7 +24,7 @@ use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
 use crate::store::trial::Trial;
 use crate::web::extract::{Form, Member, Path};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
 use crate::web::migration::check::what_follows;
@@ -346,7 +346,7 @@ fn is_open(migration: &Migration) -> bool {
 }
 
 /// The newest migration, which alone may be an offer.
-async fn newest(portal: &Portal, detail: &LinodeDetail) -> Result<Migration, Fault> {
+async fn newest(portal: &Portal, detail: &LinodeDetail) -> Result<Migration> {
     let Some(id) = detail.moves.first().map(|newest| newest.id) else {
         return Err(no_offer(detail));
     };
@@ -354,13 +354,12 @@ async fn newest(portal: &Portal, detail: &LinodeDetail) -> Result<Migration, Fau
 }
 
 async fn present(
-    portal: &Portal,
     member: &Member,
     id: i64,
     FormState { typed, problems }: FormState<Typed>,
 ) -> Response {
-    let detail = find(portal, member, id).await?;
-    let migration = newest(portal, &detail).await?;
+    let detail = find(member, id).await?;
+    let migration = newest(&member.portal, &detail).await?;
     match migration.state {
         _ if is_open(&migration) => {}
         MigrationState::Expired
@@ -379,7 +378,7 @@ async fn present(
     let (destination_id, linode) = (migration.destination_host_id, migration.linode_id);
     let id = migration.id;
     let (destination, kernels, way_back_days, checks, plan, trial) =
-        portal::run(portal, move |app| {
+        portal::run(&member.portal, move |app| {
             let now = app.now();
             app.db.read(|conn| {
                 let destination = store::host::host(conn, destination_id)?
@@ -396,11 +395,11 @@ async fn present(
         })
         .await?;
     let offer = migration.clone();
-    let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
+    let choices = portal::run(&member.portal, move |app| app.move_choices(&offer)).await?;
     let status = problems.status();
     let title = format!("Migrate {}", detail.linode.label);
     let page = page_of(member, &detail.linode, title).problems(problems);
-    let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone(), portal.now()));
+    let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone(), member.portal.now()));
     let facts = Parts {
         detail: &detail,
         migration: &migration,
@@ -412,7 +411,7 @@ async fn present(
         checks: &checks,
         plan,
         trial: trial.as_ref(),
-        now: portal.now(),
+        now: member.portal.now(),
     };
     page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
 }
@@ -429,8 +428,8 @@ fn no_offer(detail: &LinodeDetail) -> Fault {
 }
 
 /// `GET /members/linodes/{id}/migrate`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    present(&portal, &member, id.0, FormState::anew()).await
+pub async fn show(member: Member, id: Path<i64>) -> Response {
+    present(&member, id.0, FormState::anew()).await
 }
 
 /// To its migration, which goes on by itself.
@@ -447,23 +446,18 @@ fn clicked(row: &Migration, at: Option<Time>, zone: Zone) -> Response {
 }
 
 /// `POST /members/linodes/{id}/migrate`: the one click.
-pub async fn migrate(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<MigrateForm>,
-) -> Response {
+pub async fn migrate(member: Member, id: Path<i64>, form: Form<MigrateForm>) -> Response {
     let again = |problems| {
         let form = FormState::again(form.0.typed(), problems);
-        present(&portal, &member, id.0, form)
+        present(&member, id.0, form)
     };
     let click = match form.0.click(member.zone()) {
         Ok(click) => click,
         Err(problems) => return again(problems).await,
     };
-    let detail = find(&portal, &member, id.0).await?;
+    let detail = find(&member, id.0).await?;
     let shown = MigrationId(form.0.migration);
-    let offer = newest(&portal, &detail).await?;
+    let offer = newest(&member.portal, &detail).await?;
     if offer.id != shown {
         return Err(no_offer(&detail));
     }
@@ -471,9 +465,7 @@ pub async fn migrate(
         return again(Problems::one(field, words)).await;
     }
     match member
-        .submit(&portal, move |app, actor| {
-            app.migrate(actor, LinodeId(id.0), click)
-        })
+        .submit(move |app, actor| app.migrate(actor, LinodeId(id.0), click))
         .await
     {
         Ok(Ok(row)) => clicked(&row, click.at, member.zone()),

@@ -11,9 +11,9 @@ use crate::app::registration::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::store;
 use crate::web::extract::{Form, Member, Nothing, Path, ids};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, ConfirmPage, Filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Default, Deserialize)]
@@ -27,13 +27,9 @@ pub struct RegisterForm {
 }
 
 /// All that can be registered, of what the form's filter finds.
-async fn all_of(
-    portal: &Portal,
-    member: &Member,
-    form: &RegisterForm,
-) -> Result<Vec<LinodeId>, Fault> {
+async fn all_of(member: &Member, form: &RegisterForm) -> Result<Vec<LinodeId>> {
     let (account, q) = (member.account, form.q.clone());
-    let found = portal::run(portal, move |app| {
+    let found = portal::run(&member.portal, move |app| {
         let now = app.now();
         app.db.read(|conn| {
             let programme = store::programme::get(conn, now)?;
@@ -60,14 +56,17 @@ fn changed(count: usize) -> Problems {
 }
 
 /// `POST /members/xenbeta`
-pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
-    portal.doors.knock(Door::Register, &member.actor.address)?;
+pub async fn register(member: Member, form: Form<RegisterForm>) -> Response {
+    member
+        .portal
+        .doors
+        .knock(Door::Register, &member.actor.address)?;
     let back = Params {
         q: form.0.q.clone(),
         ..Params::default()
     };
     let asked: Vec<LinodeId> = if form.0.all == "yes" {
-        let all = all_of(&portal, &member, &form.0).await?;
+        let all = all_of(&member, &form.0).await?;
         if all.is_empty() {
             // Most likely a second press.
             let said = "There is none left that can be registered: see below how they stand.";
@@ -75,7 +74,7 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
         }
         if form.0.count.parse() != Ok(all.len()) {
             let problems = (Vec::new(), changed(all.len()));
-            return again(&portal, &member, back, problems).await;
+            return again(&member, back, problems).await;
         }
         all
     } else {
@@ -83,9 +82,9 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
         ids.into_iter().map(LinodeId).collect()
     };
     let ids: Vec<i64> = asked.iter().map(|id| id.0).collect();
-    let done = member.submit(&portal, move |app, actor| app.register(actor, &asked));
+    let done = member.submit(move |app, actor| app.register(actor, &asked));
     match done.await? {
-        Err(problems) => again(&portal, &member, back, (ids, problems)).await,
+        Err(problems) => again(&member, back, (ids, problems)).await,
         Ok(many) if many.refused.is_empty() => {
             let said = match many.done.len() {
                 1 => "Registered. We look at it and write to you.".to_owned(),
@@ -99,11 +98,13 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
             let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
             let some = refused.iter().take(SAID).copied().map(LinodeId);
             let named: Vec<LinodeId> = many.done.iter().take(1).copied().chain(some).collect();
-            let labels =
-                portal::read(&portal, move |conn| store::fairness::labels(conn, &named)).await?;
+            let labels = portal::read(&member.portal, move |conn| {
+                store::fairness::labels(conn, &named)
+            })
+            .await?;
             let mut problems = Problems::default();
             problems.add("linode", refusal(&many, &labels.into_iter().collect()));
-            again(&portal, &member, back, (refused, problems)).await
+            again(&member, back, (refused, problems)).await
         }
     }
 }
@@ -137,9 +138,9 @@ fn refusal(many: &Outcome<LinodeId>, labels: &HashMap<LinodeId, String>) -> Stri
 }
 
 /// `GET /members/xenbeta/{id}/withdraw`
-pub async fn ask_withdraw(portal: Portal, member: Member, id: Path<i64>) -> Response {
+pub async fn ask_withdraw(member: Member, id: Path<i64>) -> Response {
     let account = member.account;
-    let found = portal::read(&portal, move |conn| {
+    let found = portal::read(&member.portal, move |conn| {
         let Some(registration) = store::registration::registration(conn, RegistrationId(id.0))?
             .filter(|row| row.account_id == account)
         else {
@@ -168,11 +169,9 @@ pub async fn ask_withdraw(portal: Portal, member: Member, id: Path<i64>) -> Resp
 }
 
 /// `POST /members/xenbeta/{id}/withdraw`
-pub async fn withdraw(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn withdraw(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     let done = member
-        .act(&portal, move |app, actor| {
-            app.withdraw(actor, RegistrationId(id.0))
-        })
+        .act(move |app, actor| app.withdraw(actor, RegistrationId(id.0)))
         .await;
     done.map_err(|fault| fault.at(HERE, "Back to the registration page"))?;
     page::said(HERE, "It is withdrawn.")

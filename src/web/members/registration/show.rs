@@ -277,25 +277,19 @@ fn find(
 
 /// The page again, with what is wrong with the form.
 pub(super) async fn again(
-    portal: &Portal,
     member: &Member,
     asked: Params,
     (chosen, problems): (Vec<i64>, Problems),
 ) -> Response {
     let account = member.account;
-    let found = portal::run(portal, move |app| {
+    let found = portal::run(&member.portal, move |app| {
         app.db.read(|conn| find(conn, account, (asked, app.now())))
     })
     .await?;
-    present(portal, member, &found, (chosen, problems))
+    present(member, &found, (chosen, problems))
 }
 
-fn present(
-    portal: &Portal,
-    member: &Member,
-    found: &Loaded,
-    (chosen, problems): (Vec<i64>, Problems),
-) -> Response {
+fn present(member: &Member, found: &Loaded, (chosen, problems): (Vec<i64>, Problems)) -> Response {
     let status = problems.status();
     let name = &portal.settings.programme_name;
     let page = member
@@ -304,7 +298,7 @@ fn present(
     let facts = Parts {
         name,
         known: Known {
-            phase: crate::app::programme::phase(&found.programme, portal.now()),
+            phase: crate::app::programme::phase(&found.programme, member.portal.now()),
             seats_left: found.left,
             positions: &found.positions,
             chosen: &chosen,

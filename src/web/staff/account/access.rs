@@ -13,7 +13,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::account::User;
 use crate::web::extract::{Form, Nothing, Path, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input};
@@ -36,7 +36,7 @@ enum Deed {
 }
 
 impl Deed {
-    fn parse(word: &str) -> Result<Self, Fault> {
+    fn parse(word: &str) -> Result<Self> {
         match word {
             "disable" => Ok(Self::Disable),
             "enable" => Ok(Self::Enable),
@@ -92,19 +92,19 @@ impl Deed {
     }
 }
 
-async fn user(portal: &Portal, id: i64) -> Result<User, Fault> {
+async fn user(portal: &Portal, id: i64) -> Result<User> {
     portal::find(portal, move |conn| store::account::user(conn, UserId(id))).await
 }
 
-async fn email_of(portal: &Portal, id: i64) -> Result<String, Fault> {
+async fn email_of(portal: &Portal, id: i64) -> Result<String> {
     Ok(user(portal, id).await?.email)
 }
 
 /// Moves they asked for that have not begun, one line each.
-async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>, Fault> {
+async fn moves_of(staff: &Staff, id: i64) -> Result<Vec<String>> {
     const SHOWN: usize = 50;
     let limit = i64::try_from(SHOWN).unwrap_or(50) + 1;
-    let mut moves = portal::read(portal, move |conn| {
+    let mut moves = portal::read(&staff.portal, move |conn| {
         store::account::page::queued_by(conn, UserId(id), limit)
     })
     .await?;
@@ -126,12 +126,12 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
 }
 
 /// `GET /staff/members/{id}/{deed}`
-pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
+pub async fn ask(staff: Staff, path: Path<(i64, String)>) -> Response {
     let (id, word) = path.0;
     let deed = Deed::parse(&word)?;
-    let email = email_of(&portal, id).await?;
+    let email = email_of(&staff.portal, id).await?;
     let moves = if deed == Deed::Disable {
-        moves_of(&portal, &staff, id).await?
+        moves_of(&staff, id).await?
     } else {
         Vec::new()
     };
@@ -150,35 +150,28 @@ pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Res
 }
 
 /// `POST /staff/members/{id}/{deed}`
-pub async fn act(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-    _: Form<Nothing>,
-) -> Response {
+pub async fn act(staff: Staff, path: Path<(i64, String)>, _: Form<Nothing>) -> Response {
     let (id, deed) = path.0;
     let deed = Deed::parse(&deed)?;
-    let email = email_of(&portal, id).await?;
+    let email = email_of(&staff.portal, id).await?;
     let url = format!("{PATH}/{id}");
     let done = staff
-        .act(&portal, move |app, actor| {
-            deed.carry_out(app, actor, UserId(id))
-        })
+        .act(move |app, actor| deed.carry_out(app, actor, UserId(id)))
         .await;
     done.map_err(|fault| fault.at(url.clone(), format!("Back to {email}")))?;
     page::said(&url, deed.words(&email).1)
 }
 
 /// One of the staff, and what they are.
-async fn of_staff(portal: &Portal, id: i64) -> Result<(String, StaffRole), Fault> {
+async fn of_staff(portal: &Portal, id: i64) -> Result<(String, StaffRole)> {
     let user = user(portal, id).await?;
     let role = user.staff_role.ok_or(Fault::NotFound)?;
     Ok((user.email, role))
 }
 
 /// `GET /staff/members/{id}/role`
-pub async fn ask_role(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let (email, role) = of_staff(&portal, id.0).await?;
+pub async fn ask_role(staff: Staff, id: Path<i64>) -> Response {
+    let (email, role) = of_staff(&staff.portal, id.0).await?;
     let url = format!("{PATH}/{}", id.0);
     let button = format!("Change the role of {email}");
     let page = staff
@@ -199,23 +192,16 @@ pub async fn ask_role(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/members/{id}/role`
-pub async fn set_role(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<RoleForm>,
-) -> Response {
+pub async fn set_role(staff: Staff, id: Path<i64>, form: Form<RoleForm>) -> Response {
     let read = |text: &str| {
         StaffRole::parse(text)
             .ok_or_else(|| Fault::BadRequest("Choose one of the roles on the page.".to_owned()))
     };
     let (was, role) = (read(&form.0.was)?, read(&form.0.role)?);
-    let (email, _) = of_staff(&portal, id.0).await?;
+    let (email, _) = of_staff(&staff.portal, id.0).await?;
     let url = format!("{PATH}/{}", id.0);
     let done = staff
-        .act(&portal, move |app, actor| {
-            app.set_staff_role(actor, UserId(id.0), (was, role))
-        })
+        .act(move |app, actor| app.set_staff_role(actor, UserId(id.0), (was, role)))
         .await;
     done.map_err(|fault| fault.at(url.clone(), format!("Back to {email}")))?;
     page::said(&url, format!("{email} is {role}."))

@@ -8,7 +8,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::account::page::{UserFilter, UserRow};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::ui::list::{StateTab, query};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
@@ -47,7 +47,7 @@ const TABS: [(&str, &str); 4] = [
 ];
 
 impl Params {
-    fn filter(&self) -> Result<UserFilter, Fault> {
+    fn filter(&self) -> Result<UserFilter> {
         let (role, disabled) = match self.show.as_str() {
             "" => (None, None),
             "members" => (Some(UserRole::Member), None),

@@ -11,7 +11,7 @@ use crate::store::account::page::UserDetail;
 use crate::web::extract::{Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::linode;
 use crate::web::ui::list::query;
 use crate::web::ui::{Action, Link, Tag, When, Zone};
@@ -45,10 +45,10 @@ pub struct RegistrationRow {
 }
 
 /// `GET /staff/members/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let now = portal.now();
-    let idle_since = now.plus_s(-portal.settings.session_idle_s);
-    let found = portal::find(&portal, move |conn| {
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    let now = staff.portal.now();
+    let idle_since = now.plus_s(-staff.portal.settings.session_idle_s);
+    let found = portal::find(&staff.portal, move |conn| {
         store::account::page::user(conn, UserId(id.0), now, idle_since)
     })
     .await?;

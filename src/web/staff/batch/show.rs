@@ -10,7 +10,6 @@ use crate::store::batch::{Batch, Progress};
 use crate::web::extract::{Asks, Form, Nothing, Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 use crate::web::staff::linode;
 use crate::web::ui::{Action, Link, Tag, Tone, When};
 
@@ -113,12 +112,10 @@ pub async fn show(asks: Asks<Staff>, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/batches/{id}/stop`
-pub async fn stop(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn stop(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     staff
-        .act(&portal, move |app, actor| {
-            app.stop_batch(actor, BatchId(id.0))
-        })
+        .act(move |app, actor| app.stop_batch(actor, BatchId(id.0)))
         .await?;
     page::said(&url, "What is not done yet is not done.")
 }

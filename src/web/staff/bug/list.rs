@@ -10,10 +10,9 @@ use crate::store::bug::BugFilter;
 use crate::store::bug::page::BugRow;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::members::bug::list::states;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::Portal;
 use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::names::{component_choices, component_name, severity_choices};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
@@ -54,7 +53,7 @@ filters! {
 }
 
 impl Params {
-    fn filter(&self) -> Result<BugFilter, Fault> {
+    fn filter(&self) -> Result<BugFilter> {
         // What staff come for: what is open.
         let state = match self.state.as_str() {
             "" => "open",
@@ -155,7 +154,7 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Params>) -> Response {
 }
 
 /// `GET /staff/bugs.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "bug",
@@ -171,7 +170,7 @@ pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Respons
         "changed_utc",
         "hidden",
     ];
-    csv::list(portal, "bugs.csv", &names, move |conn, before| {
+    csv::list(staff.portal, "bugs.csv", &names, move |conn, before| {
         let rows = store::bug::page::rows(conn, &filter, before, csv::PAGE)?;
         Ok(csv::Part::of(&rows, |row| row.bug.id, record))
     })

@@ -10,7 +10,7 @@ use crate::store;
 use crate::web::extract::{Form, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -44,13 +44,12 @@ fn unknown() -> Fault {
 }
 
 async fn present(
-    portal: &Portal,
     staff: &Staff,
     id: i64,
     (part, deed): (Part, &str),
     (typed, problems): (&str, Problems),
 ) -> Response {
-    let bug = portal::find(portal, move |conn| {
+    let bug = portal::find(&staff.portal, move |conn| {
         let there = store::bug::moderation::exists(conn, BugId(id), part)?;
         Ok(store::bug::bug(conn, BugId(id))?.filter(|_| there))
     })
@@ -95,25 +94,18 @@ async fn present(
 }
 
 /// `GET /staff/bugs/{id}/hide`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
+pub async fn ask(staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let part = Part::parse(&asked.0.part).ok_or_else(unknown)?;
     let deed = match (asked.0.deed.as_str(), part) {
         ("" | "hide", _) => "hide",
         ("delete", Part::File(_)) => "delete",
         _ => return Err(unknown()),
     };
-    present(
-        &portal,
-        &staff,
-        id.0,
-        (part, deed),
-        ("", Problems::default()),
-    )
-    .await
+    present(&staff, id.0, (part, deed), ("", Problems::default())).await
 }
 
 /// `POST /staff/bugs/{id}/hide`
-pub async fn act(portal: Portal, staff: Staff, id: Path<i64>, form: Form<HideForm>) -> Response {
+pub async fn act(staff: Staff, id: Path<i64>, form: Form<HideForm>) -> Response {
     let HideForm { part, deed, reason } = form.0;
     let part = Part::parse(&part).ok_or_else(unknown)?;
     let bug = BugId(id.0);
@@ -121,29 +113,25 @@ pub async fn act(portal: Portal, staff: Staff, id: Path<i64>, form: Form<HideFor
         ("hide", _) => match Reason::parse(&reason) {
             Ok(why) => {
                 staff
-                    .act(&portal, move |app, actor| {
-                        app.hide_of_bug(actor, bug, part, &why)
-                    })
+                    .act(move |app, actor| app.hide_of_bug(actor, bug, part, &why))
                     .await?;
                 "It is hidden. Staff still see it here, and can show it again."
             }
             Err(why) => {
                 let problems = Problems::one("reason", why.to_string());
                 let typed = (reason.as_str(), problems);
-                return present(&portal, &staff, id.0, (part, "hide"), typed).await;
+                return present(&staff, id.0, (part, "hide"), typed).await;
             }
         },
         ("show", _) => {
             staff
-                .act(&portal, move |app, actor| app.show_of_bug(actor, bug, part))
+                .act(move |app, actor| app.show_of_bug(actor, bug, part))
                 .await?;
             "It is shown again."
         }
         ("delete", Part::File(file)) => {
             staff
-                .act(&portal, move |app, actor| {
-                    app.delete_bug_file(actor, bug, file)
-                })
+                .act(move |app, actor| app.delete_bug_file(actor, bug, file))
                 .await?;
             "The file is deleted."
         }

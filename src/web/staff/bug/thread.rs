@@ -24,7 +24,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::new::files;
 use crate::web::members::bug::thread::{ReplyForm, ReplyText, serve};
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::names::{component_choices, severity_choices};
 use crate::web::ui::{Choice, Field, Input, Link, Problems, Tag, When};
@@ -150,14 +150,13 @@ impl Loaded {
 }
 
 async fn present(
-    portal: &Portal,
     staff: &Staff,
     (id, asked): (i64, &Params),
     typed: Typed,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
     let (user, after) = (staff.actor.user, asked.after()?);
-    let found = portal::find(portal, move |conn| {
+    let found = portal::find(&staff.portal, move |conn| {
         let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, Params::limit())?
         else {
             return Ok(None);
@@ -230,9 +229,9 @@ fn view(page: Page, staff: &Staff, found: &Loaded, asked: &Params, typed: &Typed
 }
 
 /// `GET /staff/bugs/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
+pub async fn show(staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
-    present(&portal, &staff, (id.0, &asked.0), Typed::default(), fine).await
+    present(&staff, (id.0, &asked.0), Typed::default(), fine).await
 }
 
 fn saying(id: i64, said: &str) -> Response {
@@ -245,12 +244,7 @@ fn at_bug(fault: Fault, id: i64) -> Fault {
 }
 
 /// `POST /staff/bugs/{id}`
-pub async fn triage(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<TriageForm>,
-) -> Response {
+pub async fn triage(staff: Staff, id: Path<i64>, form: Form<TriageForm>) -> Response {
     let (form, mut problems) = (form.0, Problems::default());
     let state = problems.take("state", form.state.parse::<BugState>());
     let severity = problems.take("severity", form.severity.parse::<Severity>());
@@ -280,7 +274,7 @@ pub async fn triage(
     let once = form.once.clone();
     let done = match decided {
         Ok((decision, answer)) => staff
-            .submit(&portal, move |app, actor| {
+            .submit(move |app, actor| {
                 if answer.is_empty() {
                     app.triage_bug(actor, BugId(id.0), &decision)
                 } else {
@@ -303,18 +297,13 @@ pub async fn triage(
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
+            present(&staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }
 
 /// `POST /staff/bugs/{id}/reply`
-pub async fn reply(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    sent: Upload<ReplyText>,
-) -> Response {
+pub async fn reply(staff: Staff, id: Path<i64>, sent: Upload<ReplyText>) -> Response {
     let mut problems = Problems::default();
     let (files, mut status) = files(sent.files, &mut problems);
     let body = problems.take(
@@ -323,7 +312,7 @@ pub async fn reply(
     );
     if let Some(body) = body.filter(|_| problems.is_empty()) {
         let mark = sent.form.once.clone();
-        let done = staff.submit(&portal, move |app, actor| {
+        let done = staff.submit(move |app, actor| {
             app.reply_to_bug(actor, BugId(id.0), &body, &files, (&mark, true))
         });
         match done.await? {
@@ -346,7 +335,6 @@ pub async fn reply(
         ..Typed::default()
     };
     present(
-        &portal,
         &staff,
         (id.0, &Params::default()),
         typed,
@@ -356,14 +344,12 @@ pub async fn reply(
 }
 
 /// `POST /staff/bugs/{id}/note`
-pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteForm>) -> Response {
+pub async fn note(staff: Staff, id: Path<i64>, form: Form<NoteForm>) -> Response {
     let done = match Markdown::required(&form.0.note, MOST_TEXT, "the note") {
         Ok(body) => {
             let mark = form.0.once.clone();
             staff
-                .submit(&portal, move |app, actor| {
-                    app.note_on_bug(actor, BugId(id.0), &body, &mark)
-                })
+                .submit(move |app, actor| app.note_on_bug(actor, BugId(id.0), &body, &mark))
                 .await?
         }
         Err(why) => Err(Problems::one("note", why.to_string())),
@@ -376,18 +362,13 @@ pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteFo
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
+            present(&staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }
 
 /// `POST /staff/bugs/{id}/explains`
-pub async fn explains(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<ExplainForm>,
-) -> Response {
+pub async fn explains(staff: Staff, id: Path<i64>, form: Form<ExplainForm>) -> Response {
     let explains = match form.0.deed.as_str() {
         "add" => true,
         "remove" => false,
@@ -396,7 +377,7 @@ pub async fn explains(
     let done = match form.0.migration.trim().parse() {
         Ok(migration) => {
             staff
-                .submit(&portal, move |app, actor| {
+                .submit(move |app, actor| {
                     app.explain_by_bug(actor, BugId(id.0), MigrationId(migration), explains)
                 })
                 .await?
@@ -415,12 +396,12 @@ pub async fn explains(
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, &Params::default()), typed, status).await
+            present(&staff, (id.0, &Params::default()), typed, status).await
         }
     }
 }
 
 /// `GET /staff/bugs/{id}/files/{file}`
-pub async fn file(portal: Portal, staff: Staff, at: Path<(i64, i64)>) -> Response {
-    serve(&portal, staff.actor.clone(), at.0).await
+pub async fn file(staff: Staff, at: Path<(i64, i64)>) -> Response {
+    serve(&staff.portal, staff.actor.clone(), at.0).await
 }

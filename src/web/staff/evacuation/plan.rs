@@ -18,7 +18,7 @@ use crate::web::extract::{Form, Path, Staff, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::DonePage;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::graduation::offer::parse_pairs;
 use crate::web::staff::host::shared::PATH;
 use crate::web::staff::linode;
@@ -168,17 +168,14 @@ fn pairs<'a>(of: impl Iterator<Item = (&'a Candidate, HostId)>, most: usize) -> 
 }
 
 async fn present(
-    portal: &Portal,
     staff: &Staff,
     id: i64,
     FormState { typed, problems }: FormState<EvacuateForm>,
 ) -> Response {
     let plan = staff
-        .act(portal, move |app, actor| {
-            app.evacuation_plan(actor, HostId(id))
-        })
+        .act(move |app, actor| app.evacuation_plan(actor, HostId(id)))
         .await?;
-    let hanging = portal::read(portal, move |conn| {
+    let hanging = portal::read(&staff.portal, move |conn| {
         store::evacuation::hanging(conn, HostId(id))
     })
     .await?;
@@ -363,19 +360,18 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 }
 
 /// `GET /staff/hosts/{id}/evacuate`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    present(&portal, &staff, id.0, FormState::anew()).await
+pub async fn ask(staff: Staff, id: Path<i64>) -> Response {
+    present(&staff, id.0, FormState::anew()).await
 }
 
 /// Many are moved by a batch: its page says how far it is.
 async fn in_background(
-    portal: &Portal,
     staff: &Staff,
     host: HostId,
     (form, order): (EvacuateForm, Order),
 ) -> Response {
     let once = form.once.clone();
-    let begun = staff.submit(portal, move |app, actor| {
+    let begun = staff.submit(move |app, actor| {
         let order = app.begin_evacuation(actor, host, &order)?;
         let item = |it: &Wanted| NewItem {
             id: it.linode.0,
@@ -395,40 +391,35 @@ async fn in_background(
     });
     match begun.await {
         Ok(Ok(id)) => Ok(page::see_other(&format!("/staff/batches/{id}"))),
-        Ok(Err(problems)) => present(portal, staff, host.0, FormState::again(form, problems)).await,
+        Ok(Err(problems)) => present(staff, host.0, FormState::again(form, problems)).await,
         Err(fault) => Err(fault.at(format!("{PATH}/{host}/evacuate"), "Look at the plan again")),
     }
 }
 
 /// `POST /staff/hosts/{id}/evacuate`: the pairs that the page showed, each looked at anew.
-pub async fn make(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<EvacuateForm>,
-) -> Response {
+pub async fn make(staff: Staff, id: Path<i64>, form: Form<EvacuateForm>) -> Response {
     let host = HostId(id.0);
     let url = format!("{PATH}/{host}");
-    let known = portal::read(&portal, move |conn| store::host::host(conn, host)).await?;
+    let known = portal::read(&staff.portal, move |conn| store::host::host(conn, host)).await?;
     known.ok_or(Fault::NotFound)?;
     let mut problems = Problems::default();
     let order = form.0.order(staff.zone(), &mut problems).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
     if !problems.is_empty() {
-        return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
+        return present(&staff, id.0, FormState::again(form.0, problems)).await;
     }
     let asked = order.moves.len();
     if asked > FEW {
-        return in_background(&portal, &staff, host, (form.0, order)).await;
+        return in_background(&staff, host, (form.0, order)).await;
     }
     let outcome = staff
-        .submit(&portal, move |app, actor| app.evacuate(actor, host, &order))
+        .submit(move |app, actor| app.evacuate(actor, host, &order))
         .await;
     let many = match outcome {
         Ok(Ok(many)) => many,
         Ok(Err(problems)) => {
-            return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
+            return present(&staff, id.0, FormState::again(form.0, problems)).await;
         }
         Err(fault) => return Err(fault.at(format!("{url}/evacuate"), "Look at the plan again")),
     };
@@ -440,7 +431,7 @@ pub async fn make(
         return page::said(&url, said);
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
-    let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
+    let labels: HashMap<LinodeId, String> = portal::read(&staff.portal, move |conn| {
         let found = store::evacuation::residents(conn, host, Some(&ids))?;
         Ok(found.into_iter().map(|it| (it.linode, it.label)).collect())
     })

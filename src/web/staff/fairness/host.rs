@@ -13,7 +13,7 @@ use crate::store::fairness::{Interval, Summary};
 use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::{Path, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Scale, Values, Words};
@@ -57,7 +57,7 @@ struct Loaded {
     labels: HashMap<LinodeId, String>,
 }
 
-async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Loaded, i64), Fault> {
+async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Loaded, i64)> {
     let now = portal.now().utc().timestamp();
     let host = HostId(id);
     let found = portal::read(portal, move |conn| {
@@ -172,9 +172,9 @@ fn linode(usage: &Usage) -> [String; 6] {
 }
 
 /// `GET /staff/hosts/{id}/fairness`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
+pub async fn show(staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
-    let (found, now) = find(&portal, id.0, range).await?;
+    let (found, now) = find(&staff.portal, id.0, range).await?;
     let url = format!("/staff/hosts/{}", id.0);
     let page = staff
         .page(Area::Hosts, format!("Fairness of {}", found.host.name))
@@ -221,9 +221,9 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Para
 }
 
 /// `GET /staff/hosts/{id}/fairness.csv`
-pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, id: Path<i64>, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
-    let (found, _) = find(&portal, id.0, range).await?;
+    let (found, _) = find(&staff.portal, id.0, range).await?;
     let names = [
         "from_utc",
         "contention",

@@ -17,7 +17,7 @@ use crate::web::csv;
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, percent, range, range_name, range_tabs, span_ms, verdict_tag,
@@ -177,13 +177,13 @@ fn worst_words(worst: &Worst) -> String {
 }
 
 /// `GET /staff/fairness`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn list(staff: Staff, asked: Query<Params>) -> Response {
     let mut asked = asked.0;
     let range = range(&asked.range)?;
     asked.range = range.to_string();
-    let now = portal.now().utc().timestamp();
+    let now = staff.portal.now().utc().timestamp();
     let after = asked.after.parse().ok().map(HostId);
-    let (begin, shown) = portal::read(&portal, move |conn| {
+    let (begin, shown) = portal::read(&staff.portal, move |conn| {
         let all = ranked(conn, range, now)?;
         let begin = after
             .and_then(|after| all.iter().position(|it| it.host_id == after))
@@ -215,10 +215,10 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Respons
 }
 
 /// `GET /staff/fairness.csv`
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let range = range(&asked.0.range)?;
-    let now = portal.now().utc().timestamp();
-    let all = portal::read(&portal, move |conn| {
+    let now = staff.portal.now().utc().timestamp();
+    let all = portal::read(&staff.portal, move |conn| {
         let all = ranked(conn, range, now)?;
         judged(conn, all, range, now)
     })

@@ -13,7 +13,7 @@ use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
 use crate::web::extract::{Form, Query, Staff, parse_seen, seen};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::linode;
@@ -107,7 +107,7 @@ struct Loaded {
     of: Option<(LinodeId, String, Vec<Labelled>)>,
 }
 
-async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Loaded, Fault> {
+async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Loaded> {
     portal::read(portal, move |conn| {
         let row = match linode {
             Some(id) => store::linode::linode(conn, id)?,
@@ -200,12 +200,7 @@ fn preview(found: &Loaded, rule: Rule, weight: Option<i64>, asked: &Params) -> O
     })
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    asked: Params,
-    mut problems: Problems,
-) -> Response {
+async fn present(staff: &Staff, asked: Params, mut problems: Problems) -> Response {
     let looks_at_rule = !asked.kind.is_empty();
     let looked = looks_at_rule
         .then(|| parse_rule(&mut problems, &asked.kind, &asked.base, &asked.unit_mb))
@@ -216,7 +211,7 @@ async fn present(
         .flatten();
     let weight = parse_weight(&mut problems, &asked.weight);
     let after = LinodeId(asked.after.parse().unwrap_or(0));
-    let found = find(portal, linode, after).await?;
+    let found = find(&staff.portal, linode, after).await?;
     if linode.is_some() && found.of.is_none() {
         problems.add("linode", "There is no such Linode");
     }
@@ -326,12 +321,12 @@ fn linode_fields(asked: &Params, problems: &Problems) -> Vec<Field> {
 }
 
 /// `GET /staff/fairness/weights`
-pub async fn show(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
-    present(&portal, &staff, asked.0, Problems::default()).await
+pub async fn show(staff: Staff, asked: Query<Params>) -> Response {
+    present(&staff, asked.0, Problems::default()).await
 }
 
 /// `POST /staff/fairness/weights/rule`
-pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Response {
+pub async fn save_rule(staff: Staff, form: Form<RuleForm>) -> Response {
     let form = form.0;
     let asked = Params {
         kind: form.kind.clone(),
@@ -342,13 +337,11 @@ pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Re
     let mut problems = Problems::default();
     let Some(rule) = parse_rule(&mut problems, &form.kind, &form.base, &form.unit_mb) else {
         // The page finds the same faults again.
-        return present(&portal, &staff, asked, Problems::default()).await;
+        return present(&staff, asked, Problems::default()).await;
     };
     let seen = parse_seen(&form.seen);
     staff
-        .act(&portal, move |app, actor| {
-            app.set_weight_rule(actor, rule, seen)
-        })
+        .act(move |app, actor| app.set_weight_rule(actor, rule, seen))
         .await
         .map_err(|fault| fault.at(PATH, "Look at the weights again"))?;
     page::said(
@@ -358,7 +351,7 @@ pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Re
 }
 
 /// `POST /staff/fairness/weights/linode`
-pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -> Response {
+pub async fn save_linode(staff: Staff, form: Form<LinodeForm>) -> Response {
     let form = form.0;
     let asked = Params {
         linode: form.linode.clone(),
@@ -372,7 +365,6 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
     let (Some(linode), Some(weight)) = (linode, weight) else {
         let none = Problems::default();
         return present(
-            &portal,
             &staff,
             asked,
             if form.linode.is_empty() {
@@ -384,7 +376,7 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
         .await;
     };
     let (reason, was) = (form.reason, form.was.parse().ok());
-    let saved = staff.submit(&portal, move |app, actor| {
+    let saved = staff.submit(move |app, actor| {
         let by_hand = ByHand {
             weight,
             reason: &reason,
@@ -397,8 +389,8 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
             let said = "The weight is saved. The host applies it with its next samples.";
             page::said(PATH, said)
         }
-        Ok(Err(problems)) => present(&portal, &staff, asked, problems).await,
-        Err(Fault::NotFound) => present(&portal, &staff, asked, Problems::default()).await,
+        Ok(Err(problems)) => present(&staff, asked, problems).await,
+        Err(Fault::NotFound) => present(&staff, asked, Problems::default()).await,
         Err(other) => Err(other.at(PATH, "Look at the weights again")),
     }
 }

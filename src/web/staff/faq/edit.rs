@@ -11,7 +11,7 @@ use crate::domain::markdown::Title;
 use crate::store;
 use crate::store::faq::{Entry, Question};
 use crate::web::extract::{Form, Path, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
@@ -84,14 +84,14 @@ pub async fn new(staff: Staff) -> Response {
 }
 
 /// `POST /staff/faq/new`
-pub async fn add(portal: Portal, staff: Staff, form: Form<EntryForm>) -> Response {
+pub async fn add(staff: Staff, form: Form<EntryForm>) -> Response {
     let mut problems = Problems::default();
-    let text = form.0.text(portal.now(), &mut problems);
+    let text = form.0.text(staff.portal.now(), &mut problems);
     let Some(text) = text.filter(|_| form.0.deed != "preview") else {
         return present(&staff, new_entry(), &form.0, problems);
     };
     match staff
-        .submit(&portal, move |app, actor| app.add_faq(actor, &text))
+        .submit(move |app, actor| app.add_faq(actor, &text))
         .await?
     {
         Ok(_) => page::said(PATH, "The entry is on the page, at its end."),
@@ -99,7 +99,7 @@ pub async fn add(portal: Portal, staff: Staff, form: Form<EntryForm>) -> Respons
     }
 }
 
-async fn find(portal: &Portal, id: i64) -> Result<Entry, Fault> {
+async fn find(portal: &Portal, id: i64) -> Result<Entry> {
     portal::find(portal, move |conn| store::faq::entry(conn, FaqId(id))).await
 }
 
@@ -113,8 +113,8 @@ fn editing(entry: &Entry) -> Editing {
 }
 
 /// `GET /staff/faq/{id}`
-pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let entry = find(&portal, id.0).await?;
+pub async fn edit(staff: Staff, id: Path<i64>) -> Response {
+    let entry = find(&staff.portal, id.0).await?;
     present(
         &staff,
         editing(&entry),
@@ -124,18 +124,16 @@ pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/faq/{id}`
-pub async fn save(portal: Portal, staff: Staff, id: Path<i64>, form: Form<EntryForm>) -> Response {
-    let entry = find(&portal, id.0).await?;
+pub async fn save(staff: Staff, id: Path<i64>, form: Form<EntryForm>) -> Response {
+    let entry = find(&staff.portal, id.0).await?;
     let mut problems = Problems::default();
-    let text = form.0.text(portal.now(), &mut problems);
+    let text = form.0.text(staff.portal.now(), &mut problems);
     let Some(text) = text.filter(|_| form.0.deed != "preview") else {
         return present(&staff, editing(&entry), &form.0, problems);
     };
     let version = form.0.version;
     let done = staff
-        .submit(&portal, move |app, actor| {
-            app.change_faq(actor, FaqId(id.0), version, &text)
-        })
+        .submit(move |app, actor| app.change_faq(actor, FaqId(id.0), version, &text))
         .await
         .map_err(|fault| fault.at(format!("{PATH}/{}", id.0), "Look at the entry again"))?;
     match done {
@@ -144,7 +142,7 @@ pub async fn save(portal: Portal, staff: Staff, id: Path<i64>, form: Form<EntryF
     }
 }
 
-async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
+async fn asked(portal: &Portal, id: i64) -> Result<Editing> {
     let (question, who) = portal::find(portal, move |conn| {
         let Some(question) = store::faq::question(conn, QuestionId(id))? else {
             return Ok(None);
@@ -171,8 +169,8 @@ async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
 }
 
 /// `GET /staff/questions/{id}`
-pub async fn question(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let about = asked(&portal, id.0).await?;
+pub async fn question(staff: Staff, id: Path<i64>) -> Response {
+    let about = asked(&staff.portal, id.0).await?;
     let form = EntryForm {
         question: about
             .question
@@ -193,30 +191,26 @@ pub async fn question(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/questions/{id}`
-pub async fn answer(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<EntryForm>,
-) -> Response {
+pub async fn answer(staff: Staff, id: Path<i64>, form: Form<EntryForm>) -> Response {
     let mut problems = Problems::default();
     let answer = match form.0.deed.as_str() {
-        "entry" => form.0.text(portal.now(), &mut problems).map(Answer::Entry),
+        "entry" => form
+            .0
+            .text(staff.portal.now(), &mut problems)
+            .map(Answer::Entry),
         "private" => form.0.answer(&mut problems).map(Answer::Private),
         _ => None,
     };
     let Some(answer) = answer else {
-        return present(&staff, asked(&portal, id.0).await?, &form.0, problems);
+        return present(&staff, asked(&staff.portal, id.0).await?, &form.0, problems);
     };
     let done = staff
-        .submit(&portal, move |app, actor| {
-            app.answer_question(actor, QuestionId(id.0), &answer)
-        })
+        .submit(move |app, actor| app.answer_question(actor, QuestionId(id.0), &answer))
         .await
         .map_err(|fault| fault.at(PATH, "Back to the FAQ"))?;
     match done {
         Ok(Some(_)) => page::said(PATH, "It is an entry now, and who asked gets mail."),
         Ok(None) => page::said(PATH, "Who asked gets your answer by mail."),
-        Err(problems) => present(&staff, asked(&portal, id.0).await?, &form.0, problems),
+        Err(problems) => present(&staff, asked(&staff.portal, id.0).await?, &form.0, problems),
     }
 }

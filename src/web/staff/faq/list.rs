@@ -12,7 +12,7 @@ use crate::web::extract::{Form, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::faq::day;
 use crate::web::page::{self, Area, Filters, Page, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Link, Pager, When};
 
 #[derive(Debug, Template)]
@@ -57,10 +57,10 @@ pub struct DeedForm {
 }
 
 /// `GET /staff/faq`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn list(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let after = Params::read(&asked.after)?.unwrap_or(QuestionId(0));
-    let (questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
+    let (questions, waiting, entries, retired) = portal::read(&staff.portal, move |conn| {
         Ok((
             store::faq::open_questions(conn, after, Params::limit())?,
             store::faq::count_open(conn)?,
@@ -117,27 +117,20 @@ fn rows(entries: &[Entry]) -> Vec<EntryRow> {
 }
 
 /// `POST /staff/faq/{id}/move`
-pub async fn move_it(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<DeedForm>,
-) -> Response {
+pub async fn move_it(staff: Staff, id: Path<i64>, form: Form<DeedForm>) -> Response {
     let up = match form.0.deed.as_str() {
         "up" => true,
         "down" => false,
         _ => return Err(Fault::BadRequest("An entry moves up or down.".to_owned())),
     };
     staff
-        .act(&portal, move |app, actor| {
-            app.move_faq(actor, FaqId(id.0), up)
-        })
+        .act(move |app, actor| app.move_faq(actor, FaqId(id.0), up))
         .await?;
     page::said(PATH, "The entry is moved.")
 }
 
 /// `POST /staff/faq/{id}/retire`
-pub async fn retire(portal: Portal, staff: Staff, id: Path<i64>, form: Form<DeedForm>) -> Response {
+pub async fn retire(staff: Staff, id: Path<i64>, form: Form<DeedForm>) -> Response {
     let retire = match form.0.deed.as_str() {
         "retire" => true,
         "restore" => false,
@@ -148,9 +141,7 @@ pub async fn retire(portal: Portal, staff: Staff, id: Path<i64>, form: Form<Deed
         }
     };
     staff
-        .act(&portal, move |app, actor| {
-            app.retire_faq(actor, FaqId(id.0), retire)
-        })
+        .act(move |app, actor| app.retire_faq(actor, FaqId(id.0), retire))
         .await
         .map_err(|fault| fault.at(PATH, "Back to the FAQ"))?;
     let said = if retire {

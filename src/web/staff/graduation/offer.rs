@@ -18,7 +18,7 @@ use crate::web::extract::{Form, Query, Staff, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::DonePage;
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::linode;
 use crate::web::ui::{Link, units};
 
@@ -43,14 +43,14 @@ pub struct OfferPage {
 }
 
 /// `GET /staff/graduation/offer`
-pub async fn ask(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn ask(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let mut filter = asked.filter()?;
     if filter.show != Show::Expired {
         filter.show = Show::Goes;
     }
     let back_url = asked.url("");
-    let plan = planned(&portal, &staff).await?;
+    let plan = planned(&staff).await?;
     let fitting = plan.lines.iter().filter(|line| filter.fits(line));
     let all: Vec<(&Candidate, HostId)> = fitting
         .filter_map(|line| match line.outcome {
@@ -124,14 +124,9 @@ pub fn parse_pairs(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
 }
 
 /// Many are offered their places by a batch: its page says how far it is.
-async fn in_background(
-    portal: &Portal,
-    staff: &Staff,
-    pairs: Vec<(LinodeId, HostId)>,
-    once: String,
-) -> Response {
+async fn in_background(staff: &Staff, pairs: Vec<(LinodeId, HostId)>, once: String) -> Response {
     let ids: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
-    let fleet = portal::read(portal, move |conn| {
+    let fleet = portal::read(&staff.portal, move |conn| {
         store::graduation::fleet(conn, Which::These(&ids))
     })
     .await?;
@@ -154,24 +149,22 @@ async fn in_background(
         once,
     };
     let id = staff
-        .act(portal, move |app, actor| app.begin_batch(actor, &order))
+        .act(move |app, actor| app.begin_batch(actor, &order))
         .await?;
     Ok(page::see_other(&format!("/staff/batches/{id}")))
 }
 
 /// `POST /staff/graduation/offer`: the pairs that the page showed, each looked at anew.
-pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Response {
+pub async fn make(staff: Staff, form: Form<OfferForm>) -> Response {
     let pairs = parse_pairs(&form.0.pairs).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
     if pairs.len() > FEW {
-        return in_background(&portal, &staff, pairs, form.0.once).await;
+        return in_background(&staff, pairs, form.0.once).await;
     }
     let asked = pairs.clone();
     let many = staff
-        .act(&portal, move |app, actor| {
-            app.offer_graduations(actor, &asked)
-        })
+        .act(move |app, actor| app.offer_graduations(actor, &asked))
         .await?;
     let count = many.done.len();
     if many.refused.is_empty() {
@@ -182,7 +175,7 @@ pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Respon
         return page::said(&url, said);
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
-    let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
+    let labels: HashMap<LinodeId, String> = portal::read(&staff.portal, move |conn| {
         let found = store::graduation::fleet(conn, Which::These(&ids))?;
         Ok(found.into_iter().map(|it| (it.linode, it.label)).collect())
     })

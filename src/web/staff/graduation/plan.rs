@@ -12,9 +12,9 @@ use crate::domain::search;
 use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::linode;
 use crate::web::ui::list::StateTab;
 use crate::web::ui::room::{Bar, axis, change};
@@ -153,7 +153,7 @@ impl Filter {
 }
 
 impl Params {
-    pub fn filter(&self) -> Result<Filter, Fault> {
+    pub fn filter(&self) -> Result<Filter> {
         let show = Show::ALL
             .iter()
             .find(|(_, word, _)| *word == self.show)
@@ -178,16 +178,16 @@ impl Params {
     }
 }
 
-pub(super) async fn planned(portal: &Portal, staff: &Staff) -> Result<Plan, Fault> {
-    staff.act(portal, App::graduation_plan).await
+pub(super) async fn planned(staff: &Staff) -> Result<Plan> {
+    staff.act(App::graduation_plan).await
 }
 
 /// `GET /staff/graduation`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn list(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let filter = asked.filter()?;
-    let plan = planned(&portal, &staff).await?;
-    let plans = portal::read(&portal, store::catalogue::plans).await?;
+    let plan = planned(&staff).await?;
+    let plans = portal::read(&staff.portal, store::catalogue::plans).await?;
     let page = staff.page(Area::Graduation, "Graduation");
     let zone = page.zone();
     let found: Vec<&Line> = plan.lines.iter().filter(|line| filter.fits(line)).collect();
@@ -225,7 +225,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Respons
 }
 
 /// Where the page after this key begins.
-fn first(found: &[&Line], after: &str) -> Result<usize, Fault> {
+fn first(found: &[&Line], after: &str) -> Result<usize> {
     if after.is_empty() {
         return Ok(0);
     }
@@ -361,9 +361,9 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 }
 
 /// `GET /staff/graduation.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
-    let plan = planned(&portal, &staff).await?;
+    let plan = planned(&staff).await?;
     let names = [
         "linode", "label", "account", "plan", "from", "change", "to", "why",
     ];

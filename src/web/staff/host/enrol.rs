@@ -16,7 +16,7 @@ use crate::store::host::Host;
 use crate::web::extract::{Form, Nothing, Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, ConfirmPage, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::names::{platform_name, role_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
 
@@ -92,8 +92,8 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
 }
 
 /// `GET /staff/hosts/new`
-pub async fn new(portal: Portal, staff: Staff) -> Response {
-    let plans = portal::read(&portal, store::catalogue::plans).await?;
+pub async fn new(staff: Staff) -> Response {
+    let plans = portal::read(&staff.portal, store::catalogue::plans).await?;
     let typed = NewHostForm {
         platform: platform::TO.to_string(),
         role: "beta".to_owned(),
@@ -139,24 +139,24 @@ fn parse(form: &NewHostForm) -> Result<AddHost, Problems> {
 }
 
 /// `POST /staff/hosts`: the answer is the page itself and no redirect, as it shows the token, once.
-pub async fn add(portal: Portal, staff: Staff, form: Form<NewHostForm>) -> Response {
+pub async fn add(staff: Staff, form: Form<NewHostForm>) -> Response {
     let outcome = match parse(&form.0) {
         Ok(new) => {
-            let added = staff.submit(&portal, move |app, actor| app.add_host(actor.who(), &new));
+            let added = staff.submit(move |app, actor| app.add_host(actor.who(), &new));
             added.await?
         }
         Err(problems) => Err(problems),
     };
     match outcome {
-        Ok((host, token)) => page::html(&token_page(&portal, &staff, &host, token)),
+        Ok((host, token)) => page::html(&token_page(&staff, &host, token)),
         Err(problems) => {
-            let plans = portal::read(&portal, store::catalogue::plans).await?;
+            let plans = portal::read(&staff.portal, store::catalogue::plans).await?;
             page::refused(&new_page(&staff, &form.0, &plans, problems))
         }
     }
 }
 
-fn token_page(portal: &Portal, staff: &Staff, host: &Host, token: String) -> TokenPage {
+fn token_page(staff: &Staff, host: &Host, token: String) -> TokenPage {
     let host_url = format!("{PATH}/{}", host.id);
     TokenPage {
         page: staff
@@ -166,7 +166,7 @@ fn token_page(portal: &Portal, staff: &Staff, host: &Host, token: String) -> Tok
         name: host.name.clone(),
         command: format!(
             "xenbeta-agent enrol --portal {} --token {token}",
-            portal.settings.base_url
+            staff.portal.settings.base_url
         ),
         token,
         host_url,
@@ -174,7 +174,7 @@ fn token_page(portal: &Portal, staff: &Staff, host: &Host, token: String) -> Tok
 }
 
 /// `GET /staff/hosts/{id}/token`
-pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+pub async fn ask_token(staff: Staff, id: Path<i64>) -> Response {
     let ask = Ask {
         title: "Make an enrolment token for",
         consequences: &[
@@ -185,12 +185,12 @@ pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Response 
         button: "Make the token",
         danger: false,
     };
-    ask.page(&portal, &staff, id.0).await
+    ask.page(&staff, id.0).await
 }
 
 /// `POST /staff/hosts/{id}/token`: shows the token once, so no redirect.
-pub async fn make_token(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
-    let made = staff.act(&portal, move |app, actor| {
+pub async fn make_token(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+    let made = staff.act(move |app, actor| {
         let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
         let host = app
             .db
@@ -199,11 +199,11 @@ pub async fn make_token(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Not
         Ok((host, token))
     });
     let (host, token) = made.await?;
-    page::html(&token_page(&portal, &staff, &host, token))
+    page::html(&token_page(&staff, &host, token))
 }
 
 /// `GET /staff/hosts/{id}/revoke`
-pub async fn ask_revoke(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+pub async fn ask_revoke(staff: Staff, id: Path<i64>) -> Response {
     let ask = Ask {
         title: "Revoke the agent of",
         consequences: &[
@@ -213,15 +213,13 @@ pub async fn ask_revoke(portal: Portal, staff: Staff, id: Path<i64>) -> Response
         button: "Revoke the agent",
         danger: true,
     };
-    ask.page(&portal, &staff, id.0).await
+    ask.page(&staff, id.0).await
 }
 
 /// `POST /staff/hosts/{id}/revoke`
-pub async fn revoke(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn revoke(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     staff
-        .act(&portal, move |app, actor| {
-            app.revoke_host(actor, HostId(id.0))
-        })
+        .act(move |app, actor| app.revoke_host(actor, HostId(id.0)))
         .await?;
     page::said(
         &format!("{PATH}/{}", id.0),
@@ -238,8 +236,11 @@ struct Ask {
 }
 
 impl Ask {
-    async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Response {
-        let host = portal::find(portal, move |conn| store::host::host(conn, HostId(id))).await?;
+    async fn page(self, staff: &Staff, id: i64) -> Response {
+        let host = portal::find(&staff.portal, move |conn| {
+            store::host::host(conn, HostId(id))
+        })
+        .await?;
         let url = format!("{PATH}/{id}");
         let page = staff
             .page(Area::Hosts, format!("{} {}?", self.title, host.name))

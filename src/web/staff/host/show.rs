@@ -23,7 +23,7 @@ use crate::store::migration::list::MigrationRow;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
 use crate::web::staff::linode;
 use crate::web::ui::{Action, Choice, Field, FormState, Input, Link, Problems, Tag, When, units};
@@ -95,13 +95,12 @@ pub struct LimitsForm {
 }
 
 async fn present(
-    portal: &Portal,
     staff: &Staff,
     id: i64,
     FormState { typed, problems }: FormState<LimitsForm>,
 ) -> Response {
-    let now = portal.now();
-    let (detail, room, asked, memory) = portal::find(portal, move |conn| {
+    let now = staff.portal.now();
+    let (detail, room, asked, memory) = portal::find(&staff.portal, move |conn| {
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
         };
@@ -118,7 +117,8 @@ async fn present(
     })
     .await?;
     let (actor, host) = (staff.actor.clone(), detail.host.clone());
-    let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
+    let (emptying, hanging) =
+        portal::run(&staff.portal, move |app| app.emptying(&actor, &host)).await?;
     let status = problems.status();
     let page = staff
         .page(Area::Hosts, detail.host.name.clone())
@@ -130,9 +130,9 @@ async fn present(
         &HostPage {
             emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
             empty: empty_words(&detail, hanging, zone),
-            joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone))
+            joint: JointView::new(&detail.host, &memory, asked, (staff.portal.now(), zone))
                 .for_those_who(staff.actor.may(Right::Hosts)),
-            ..HostPage::new(page, &detail, typed, (room.as_ref(), portal.now()))
+            ..HostPage::new(page, &detail, typed, (room.as_ref(), staff.portal.now()))
         },
     )
 }
@@ -274,17 +274,12 @@ fn facts(host: &Host) -> Vec<(&'static str, String)> {
 }
 
 /// `GET /staff/hosts/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    present(&portal, &staff, id.0, FormState::anew()).await
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    present(&staff, id.0, FormState::anew()).await
 }
 
 /// `POST /staff/hosts/{id}/state`
-pub async fn set_state(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<StateForm>,
-) -> Response {
+pub async fn set_state(staff: Staff, id: Path<i64>, form: Form<StateForm>) -> Response {
     let state = HostState::parse(&form.0.state).filter(|state| *state != HostState::Quarantined);
     let state = state.ok_or_else(|| {
         Fault::BadRequest("Choose one of the states on the host's page.".to_owned())
@@ -293,9 +288,7 @@ pub async fn set_state(
         .ok_or_else(|| Fault::BadRequest("Use the form on the host's page.".to_owned()))?;
     let url = format!("{PATH}/{}", id.0);
     staff
-        .act(&portal, move |app, actor| {
-            app.set_host_state(actor, HostId(id.0), (seen, state))
-        })
+        .act(move |app, actor| app.set_host_state(actor, HostId(id.0), (seen, state)))
         .await
         .map_err(|fault| fault.at(url, "Look at the host again"))?;
     let offers = if state == HostState::Enabled {
@@ -310,17 +303,12 @@ pub async fn set_state(
 }
 
 /// `POST /staff/hosts/{id}/limits`
-pub async fn set_limits(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<LimitsForm>,
-) -> Response {
+pub async fn set_limits(staff: Staff, id: Path<i64>, form: Form<LimitsForm>) -> Response {
     let mut problems = Problems::default();
     let slots = number(&mut problems, "slots", &form.0.slots);
     let cap = optional(&mut problems, "cap_mb_s", &form.0.cap_mb_s);
     let Some(slots) = slots.filter(|_| problems.is_empty()) else {
-        return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
+        return present(&staff, id.0, FormState::again(form.0, problems)).await;
     };
     let limits = |slots, cap_mb_s| HostLimits { slots, cap_mb_s };
     let seen = limits(
@@ -329,13 +317,11 @@ pub async fn set_limits(
     );
     let to = limits(slots, cap);
     match staff
-        .submit(&portal, move |app, actor| {
-            app.set_host_limits(actor, HostId(id.0), (seen, to))
-        })
+        .submit(move |app, actor| app.set_host_limits(actor, HostId(id.0), (seen, to)))
         .await
         .map_err(|fault| fault.at(format!("{PATH}/{}", id.0), "Look at the host again"))?
     {
         Ok(()) => page::said(&format!("{PATH}/{}", id.0), "The limits are saved."),
-        Err(problems) => present(&portal, &staff, id.0, FormState::again(form.0, problems)).await,
+        Err(problems) => present(&staff, id.0, FormState::again(form.0, problems)).await,
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, age, clipped, filters};
 use crate::web::portal::Portal;
 use crate::web::staff::linode;
@@ -61,7 +61,7 @@ filters! {
 }
 
 impl Params {
-    pub(super) fn filter(&self, now: Time) -> Result<JobFilter, Fault> {
+    pub(super) fn filter(&self, now: Time) -> Result<JobFilter> {
         let days = Self::read::<i64>(&self.days)?;
         Ok(JobFilter {
             state: Self::read(&self.state)?,

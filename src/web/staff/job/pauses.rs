@@ -12,7 +12,7 @@ use crate::store::job::pauses::JobPause;
 use crate::web::extract::{Form, Nothing, Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::list::query;
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Field, FormState, Input, Link, When};
@@ -61,12 +61,8 @@ pub(super) fn words(of: &(JobPause, Option<String>, String)) -> String {
     format!("Paused: {}. {}", what(of), of.0.reason)
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    FormState { typed, problems }: FormState<PauseForm>,
-) -> Response {
-    let (rows, hosts) = portal::read(portal, |conn| {
+async fn present(staff: &Staff, FormState { typed, problems }: FormState<PauseForm>) -> Response {
+    let (rows, hosts) = portal::read(&staff.portal, |conn| {
         Ok((store::job::pauses::list(conn)?, store::host::names(conn)?))
     })
     .await?;
@@ -110,34 +106,30 @@ async fn present(
 }
 
 /// `GET /staff/jobs/pauses`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    present(&portal, &staff, FormState::anew()).await
+pub async fn show(staff: Staff) -> Response {
+    present(&staff, FormState::anew()).await
 }
 
 /// `POST /staff/jobs/pauses`
-pub async fn pause(portal: Portal, staff: Staff, form: Form<PauseForm>) -> Response {
+pub async fn pause(staff: Staff, form: Form<PauseForm>) -> Response {
     let typed = form.0;
     let host = typed.host.parse().ok().map(HostId);
     let kind = JobKind::parse(&typed.kind);
     let reason = typed.reason.clone();
-    let done = staff.submit(&portal, move |app, actor| {
-        app.pause_jobs(actor, (host, kind), &reason)
-    });
+    let done = staff.submit(move |app, actor| app.pause_jobs(actor, (host, kind), &reason));
     match done
         .await
         .map_err(|fault| fault.at(PAUSES, "See what is paused"))?
     {
         Ok(()) => page::said(PAUSES, "They wait from now on; those in hand go on."),
-        Err(problems) => present(&portal, &staff, FormState::again(typed, problems)).await,
+        Err(problems) => present(&staff, FormState::again(typed, problems)).await,
     }
 }
 
 /// `POST /staff/jobs/pauses/{id}/end`
-pub async fn end(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn end(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     staff
-        .act(&portal, move |app, actor| {
-            app.end_pause(actor, JobPauseId(id.0))
-        })
+        .act(move |app, actor| app.end_pause(actor, JobPauseId(id.0)))
         .await?;
     page::said(PAUSES, "They go on.")
 }

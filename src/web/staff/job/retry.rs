@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::batch::NewItem;
 use crate::store::job::list::JobRow;
 use crate::web::extract::{Form, Query, Staff, once_or};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, ConfirmPage, Filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::units;
@@ -25,7 +25,7 @@ const LISTED: usize = 100;
 const UNTIL_SHOWN: Duration = Duration::from_millis(500);
 
 /// Those that failed, of what the list's filters find.
-async fn failed(portal: &Portal, asked: &Params) -> Result<Vec<JobRow>, Fault> {
+async fn failed(portal: &Portal, asked: &Params) -> Result<Vec<JobRow>> {
     let mut filter = asked.filter(portal.now())?;
     filter.state = Some(JobState::Failed);
     let limit = i64::try_from(MOST).unwrap_or(i64::MAX - 1) + 1;
@@ -44,9 +44,9 @@ async fn failed(portal: &Portal, asked: &Params) -> Result<Vec<JobRow>, Fault> {
 }
 
 /// `GET /staff/jobs/retry`
-pub async fn ask(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn ask(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
-    let rows = failed(&portal, &asked).await?;
+    let rows = failed(&staff.portal, &asked).await?;
     let title = format!("Try {} again", units::counted(rows.len(), "job", "jobs"));
     let page = staff.page(Area::Jobs, title.clone()).crumb("Jobs", PATH);
     let name = |row: &JobRow| format!("{} of {} on {}", row.job.kind, row.linode, row.host);
@@ -77,10 +77,10 @@ pub struct RetryForm {
 }
 
 /// `POST /staff/jobs/retry`
-pub async fn retry(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {
+pub async fn retry(staff: Staff, form: Form<RetryForm>) -> Response {
     let RetryForm { once, count, asked } = form.0;
     let back_url = asked.url("");
-    let rows = failed(&portal, &asked).await?;
+    let rows = failed(&staff.portal, &asked).await?;
     if rows.len() != count {
         let why = format!(
             "The list has changed: {count} had failed when you looked, and {} now. Look again.",
@@ -96,9 +96,7 @@ pub async fn retry(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Respo
         once,
     };
     let of = staff
-        .act(&portal, move |app, actor| {
-            app.carry_out_batch(actor, &order, UNTIL_SHOWN)
-        })
+        .act(move |app, actor| app.carry_out_batch(actor, &order, UNTIL_SHOWN))
         .await?;
     if count <= FEW && of.batch.state == BatchState::Ended && of.refused.is_empty() {
         let many = units::counted(of.in_all(), "job is", "jobs are");

@@ -13,7 +13,6 @@ use crate::store;
 use crate::web::extract::{Asks, Form, Nothing, Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Action, units};
 
@@ -75,10 +74,10 @@ pub async fn show(asks: Asks<Staff>, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/jobs/{id}/retry`
-pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn retry(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     match staff
-        .act(&portal, move |app, actor| app.retry_job(actor, JobId(id.0)))
+        .act(move |app, actor| app.retry_job(actor, JobId(id.0)))
         .await
     {
         Ok(()) => page::said(&url, "The job is tried again."),

@@ -9,7 +9,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::linode::directory::{EntryRow, LinodeFilter};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::names::platform_name;
@@ -48,7 +48,7 @@ filters! {
 }
 
 impl Params {
-    fn filter(&self) -> Result<LinodeFilter, Fault> {
+    fn filter(&self) -> Result<LinodeFilter> {
         let platform = match self.platform.as_str() {
             "" => None,
             word => Some(Platform::parse(word).ok_or_else(Self::unknown)?),

@@ -12,10 +12,9 @@ use crate::domain::migration::{MigrationKind, Step};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Path, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::migration::trial;
 use crate::web::page::{self, Area, ConfirmPage};
-use crate::web::portal::Portal;
 use crate::web::ui::{Field, FormState, Input};
 
 /// With the reason that was typed.
@@ -72,7 +71,7 @@ const DEEDS: [Deed; 5] = [
     },
 ];
 
-fn deed(verb: &str) -> Result<&'static Deed, Fault> {
+fn deed(verb: &str) -> Result<&'static Deed> {
     DEEDS
         .iter()
         .find(|deed| deed.verb == verb)
@@ -118,18 +117,17 @@ pub struct DeedForm {
 }
 
 /// `GET /staff/migrations/{id}/{cancel|retry|roll-back|try|way-back}`
-pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
-    present(&portal, &staff, path.0, FormState::anew()).await
+pub async fn ask(staff: Staff, path: Path<(i64, String)>) -> Response {
+    present(&staff, path.0, FormState::anew()).await
 }
 
 async fn present(
-    portal: &Portal,
     staff: &Staff,
     (id, verb): (i64, String),
     FormState { typed, problems }: FormState<DeedForm>,
 ) -> Response {
     let deed = deed(&verb)?;
-    let found = find(portal, id).await?;
+    let found = find(&staff.portal, id).await?;
     let of = &found.detail;
     let url = format!("{PATH}/{id}");
     let title = format!("{} migration {id} of {}", deed.title, of.linode.label);
@@ -155,27 +153,20 @@ async fn present(
 }
 
 /// `POST /staff/migrations/{id}/{cancel|retry|roll-back|try|way-back}`
-pub async fn act(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-    form: Form<DeedForm>,
-) -> Response {
+pub async fn act(staff: Staff, path: Path<(i64, String)>, form: Form<DeedForm>) -> Response {
     let (id, verb) = path.0;
     let (call, typed) = (deed(&verb)?.call, form.0);
     let url = format!("{PATH}/{id}");
     let reason = typed.reason.clone();
     match staff
-        .submit(&portal, move |app, actor| {
-            call(app, actor, MigrationId(id), &reason)
-        })
+        .submit(move |app, actor| call(app, actor, MigrationId(id), &reason))
         .await
         .map_err(|fault| fault.at(url.clone(), "See how the migration stands"))?
     {
         Ok(_) => Ok(page::see_other(&url)),
         Err(problems) => {
             let again = FormState::again(typed, problems);
-            present(&portal, &staff, (id, verb), again).await
+            present(&staff, (id, verb), again).await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, age, clipped, filters};
 use crate::web::portal::Portal;
 use crate::web::staff::linode;
@@ -71,7 +71,7 @@ filters! {
 }
 
 impl Params {
-    fn filter(&self, now: Time) -> Result<MigrationFilter, Fault> {
+    fn filter(&self, now: Time) -> Result<MigrationFilter> {
         let (mut begun, mut failed_try) = (false, None);
         let states = match self.state.as_str() {
             // As readiness counts: see `domain::readiness::ended`.

@@ -7,7 +7,6 @@ use crate::web::extract::{Path, Staff};
 use crate::web::fault::Response;
 use crate::web::migration::receipt::{self, ReceiptView};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/migration/receipt.html")]
@@ -17,8 +16,8 @@ pub struct StaffReceiptPage {
 }
 
 /// `GET /staff/migrations/{id}/receipt`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let body = receipt::read(&portal, None, id.0).await?;
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    let body = receipt::read(&staff.portal, None, id.0).await?;
     let of = format!("{PATH}/{}", id.0);
     let receipt = receipt::view(&body, &format!("{of}/receipt"))?;
     let page = staff
@@ -32,7 +31,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `GET /staff/migrations/{id}/receipt.json`
-pub async fn file(portal: Portal, _staff: Staff, id: Path<i64>) -> Response {
-    let body = receipt::read(&portal, None, id.0).await?;
+pub async fn file(staff: Staff, id: Path<i64>) -> Response {
+    let body = receipt::read(&staff.portal, None, id.0).await?;
     receipt::file(body, id.0)
 }

@@ -20,7 +20,7 @@ use crate::store::job::list::JobRow;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::bounds::Bounds;
 use crate::web::extract::{Path, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::members::migration::show::{MigrationPage, can_cancel, can_retry};
 use crate::web::migration::live::follow;
 use crate::web::migration::{stream, trial};
@@ -56,7 +56,7 @@ pub(in crate::web::staff) struct Loaded {
     now: Time,
 }
 
-pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Loaded, Fault> {
+pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Loaded> {
     let (id, now) = (MigrationId(id), portal.now());
     portal::find(portal, move |conn| {
         let Some(detail) = store::migration::page::migration(conn, None, id, now)? else {
@@ -78,8 +78,8 @@ pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Load
 }
 
 /// `GET /staff/migrations/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let found = find(&portal, id.0).await?;
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    let found = find(&staff.portal, id.0).await?;
     let detail = &found.detail;
     let page = staff
         .page(
@@ -178,8 +178,8 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
 }
 
 /// `GET /staff/migrations/{id}/events`
-pub async fn events(portal: Portal, staff: Staff, bounds: Data<Bounds>, id: Path<i64>) -> Response {
-    find(&portal, id.0).await?;
+pub async fn events(staff: Staff, bounds: Data<Bounds>, id: Path<i64>) -> Response {
+    find(&staff.portal, id.0).await?;
     let reader = (&*staff, &bounds.streams);
-    stream::stream(portal, reader, MigrationId(id.0), None)
+    stream::stream(staff.portal, reader, MigrationId(id.0), None)
 }

@@ -14,9 +14,9 @@ use crate::store::host::Host;
 use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, ConfirmPage, Filters, Page, ROWS, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::migration::rows::{self, TrailRow};
 use crate::web::ui::{Link, Pager, Tag, When, Zone};
 
@@ -93,10 +93,10 @@ filters! {
 }
 
 /// `GET /staff/held`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn list(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let after = Params::read(&asked.after)?;
-    let rows = portal::read(&portal, move |conn| {
+    let rows = portal::read(&staff.portal, move |conn| {
         store::ownership::hold::page(conn, after, Params::limit())
     })
     .await?;
@@ -148,10 +148,10 @@ const OPEN: [State; 8] = [
     State::Returning,
 ];
 
-async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Standing, Fault> {
+async fn find(staff: &Staff, id: i64) -> Result<Standing> {
     let id = LinodeId(id);
     staff
-        .act(portal, move |app, actor| match app.held(actor, id) {
+        .act(move |app, actor| match app.held(actor, id) {
             Ok(held) => app.db.read(|conn| {
                 let filter = MigrationFilter {
                     states: OPEN.to_vec(),
@@ -186,8 +186,8 @@ fn host_link(host: Option<&Host>) -> Link {
 }
 
 /// `GET /staff/held/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    match find(&portal, &staff, id.0).await? {
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    match find(&staff, id.0).await? {
         Standing::Held(case) => {
             let page = staff
                 .page(Area::Held, format!("{} is held", case.held.linode.label))
@@ -381,9 +381,9 @@ fn fate(row: &MigrationRow, host: HostId) -> String {
 }
 
 /// `GET /staff/held/{id}/believe`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+pub async fn ask(staff: Staff, id: Path<i64>) -> Response {
     let url = format!("{PATH}/{}", id.0);
-    let Standing::Held(case) = find(&portal, &staff, id.0).await? else {
+    let Standing::Held(case) = find(&staff, id.0).await? else {
         return Ok(page::see_other(&url));
     };
     let held = &case.held;
@@ -411,12 +411,10 @@ pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/held/{id}/believe`
-pub async fn believe(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
+pub async fn believe(staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     match staff
-        .act(&portal, move |app, actor| {
-            app.believe(actor, LinodeId(id.0))
-        })
+        .act(move |app, actor| app.believe(actor, LinodeId(id.0)))
         .await
     {
         Ok(_) => page::said(

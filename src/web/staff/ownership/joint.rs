@@ -12,12 +12,12 @@ use crate::domain::ownership::joint::JointKind;
 use crate::domain::string_enum::StringEnum;
 use crate::store::ownership::joint::JointAct;
 use crate::web::extract::{Form, Path, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
 
-fn kind_of(word: &str) -> Result<JointKind, Fault> {
+fn kind_of(word: &str) -> Result<JointKind> {
     JointKind::parse(word).ok_or(Fault::NotFound)
 }
 
@@ -37,7 +37,7 @@ fn name_problem(case: &Case, kind: JointKind, typed: &str) -> Option<Problems> {
 async fn guarded<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
-) -> Result<Result<T, (StatusCode, Problems)>, Fault> {
+) -> Result<Result<T, (StatusCode, Problems)>> {
     match portal::submit_hashing(portal, call).await {
         Ok(outcome) => Ok(outcome.map_err(|problems| (StatusCode::UNPROCESSABLE_ENTITY, problems))),
         Err(Fault::TooMany { retry_after_s }) => {
@@ -51,29 +51,24 @@ async fn guarded<T: Send + 'static>(
 }
 
 /// `GET /staff/hosts/{id}/joint/{kind}`
-pub async fn form(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
+pub async fn form(staff: Staff, path: Path<(i64, String)>) -> Response {
     let (host, word) = path.0;
     let kind = kind_of(&word)?;
-    let case = case_of_host(&portal, &staff, host, kind).await?;
+    let case = case_of_host(&staff, host, kind).await?;
     page::html(&case.asking(&staff, &AskForm::default(), Problems::default()))
 }
 
 /// `POST /staff/hosts/{id}/joint/{kind}`
-pub async fn ask(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-    form: Form<AskForm>,
-) -> Response {
+pub async fn ask(staff: Staff, path: Path<(i64, String)>, form: Form<AskForm>) -> Response {
     let (host, word) = path.0;
     let kind = kind_of(&word)?;
-    let case = case_of_host(&portal, &staff, host, kind).await?;
+    let case = case_of_host(&staff, host, kind).await?;
     if let Some(problems) = name_problem(&case, kind, &form.0.name) {
         let shown = case.asking(&staff, &form.0, problems);
         return page::refused(&shown);
     }
     let (actor, typed) = (staff.actor.clone(), form.0.clone());
-    let asked = guarded(&portal, move |app| {
+    let asked = guarded(&staff.portal, move |app| {
         app.ask_joint(
             &actor,
             &typed.password,
@@ -100,24 +95,19 @@ fn at_host(fault: Fault, case: &Case) -> Fault {
 }
 
 /// `GET /staff/joint/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let (case, _) = case_of_act(&portal, &staff, id.0).await?;
+pub async fn show(staff: Staff, id: Path<i64>) -> Response {
+    let (case, _) = case_of_act(&staff, id.0).await?;
     page::html(&case.deciding(&staff, "", Problems::default()))
 }
 
 /// `POST /staff/joint/{id}`
-pub async fn agree(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<DecideForm>,
-) -> Response {
-    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
+pub async fn agree(staff: Staff, id: Path<i64>, form: Form<DecideForm>) -> Response {
+    let (case, act) = case_of_act(&staff, id.0).await?;
     if let Some(problems) = name_problem(&case, act.kind, &form.0.name) {
         let shown = case.deciding(&staff, &form.0.name, problems);
         return page::refused(&shown);
     }
-    match decide(&portal, &staff, &act, form.0.password.clone(), true).await {
+    match decide(&staff, &act, form.0.password.clone(), true).await {
         Ok(Ok(())) => page::said(
             &case.url(),
             format!("Done: {}.", lower(&title(act.kind, &case.host.name))),
@@ -130,14 +120,13 @@ pub async fn agree(
 }
 
 async fn decide(
-    portal: &Portal,
     staff: &Staff,
     act: &JointAct,
     password: String,
     agree: bool,
-) -> Result<Result<(), (StatusCode, Problems)>, Fault> {
+) -> Result<Result<(), (StatusCode, Problems)>> {
     let (actor, id) = (staff.actor.clone(), act.id);
-    let done = guarded(portal, move |app| {
+    let done = guarded(&staff.portal, move |app| {
         app.decide_joint(&actor, &password, id, agree)
     })
     .await?;
@@ -145,20 +134,15 @@ async fn decide(
 }
 
 /// `GET /staff/joint/{id}/withdraw`
-pub async fn ask_withdraw(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let (case, _) = case_of_act(&portal, &staff, id.0).await?;
+pub async fn ask_withdraw(staff: Staff, id: Path<i64>) -> Response {
+    let (case, _) = case_of_act(&staff, id.0).await?;
     page::html(&case.withdrawing(&staff, Problems::default()))
 }
 
 /// `POST /staff/joint/{id}/withdraw`
-pub async fn withdraw(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<DecideForm>,
-) -> Response {
-    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
-    match decide(&portal, &staff, &act, form.0.password.clone(), false).await {
+pub async fn withdraw(staff: Staff, id: Path<i64>, form: Form<DecideForm>) -> Response {
+    let (case, act) = case_of_act(&staff, id.0).await?;
+    match decide(&staff, &act, form.0.password.clone(), false).await {
         Ok(Ok(())) => page::said(&case.url(), "It is withdrawn. Nothing was done."),
         Ok(Err((status, problems))) => {
             page::html_status(status, &case.withdrawing(&staff, problems))

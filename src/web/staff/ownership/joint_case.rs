@@ -16,9 +16,8 @@ use crate::store;
 use crate::store::host::Host;
 use crate::store::ownership::joint::JointAct;
 use crate::web::extract::Staff;
-use crate::web::fault::Fault;
+use crate::web::fault::Result;
 use crate::web::page::{Area, Page};
-use crate::web::portal::Portal;
 use crate::web::staff::linode;
 use crate::web::ui::{Field, Input, Link, Problems, When, Zone};
 
@@ -145,26 +144,15 @@ fn load(
     })
 }
 
-pub(crate) async fn case_of_host(
-    portal: &Portal,
-    staff: &Staff,
-    host: i64,
-    kind: JointKind,
-) -> Result<Case, Fault> {
+pub(crate) async fn case_of_host(staff: &Staff, host: i64, kind: JointKind) -> Result<Case> {
     staff
-        .act(portal, move |app, actor| {
-            load(app, actor, (kind, HostId(host)), None)
-        })
+        .act(move |app, actor| load(app, actor, (kind, HostId(host)), None))
         .await
 }
 
-pub(crate) async fn case_of_act(
-    portal: &Portal,
-    staff: &Staff,
-    id: i64,
-) -> Result<(Case, JointAct), Fault> {
+pub(crate) async fn case_of_act(staff: &Staff, id: i64) -> Result<(Case, JointAct)> {
     staff
-        .act(portal, move |app, actor| {
+        .act(move |app, actor| {
             let act = app.db.read(|conn| {
                 store::ownership::joint::get(conn, JointActId(id)).map_err(AppError::from)
             })?;

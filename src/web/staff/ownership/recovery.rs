@@ -60,8 +60,8 @@ struct Loaded {
 }
 
 /// `GET /staff/recovery`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    let facts = portal::run(&portal, |app| {
+pub async fn show(staff: Staff) -> Response {
+    let facts = portal::run(&staff.portal, |app| {
         let recovery = app.recovery()?;
         app.db.read(|conn| {
             Ok::<_, AppError>(Loaded {
@@ -82,12 +82,12 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
 const PATH: &str = "/staff/recovery";
 
 /// `GET /staff/recovery/clock`
-pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
-    let memory = portal::read(&portal, store::ownership::memory::get).await?;
+pub async fn ask_clock(staff: Staff) -> Response {
+    let memory = portal::read(&staff.portal, store::ownership::memory::get).await?;
     let Some(by) = memory.clock_jump_s else {
         return Ok(page::see_other(PATH));
     };
-    let now = staff.zone().both(portal.now().utc()).text;
+    let now = staff.zone().both(staff.portal.now().utc()).text;
     let page = staff
         .page(Area::Recovery, "Is the clock right?")
         .crumb("Recovery", PATH);
@@ -104,8 +104,8 @@ pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
 }
 
 /// `POST /staff/recovery/clock`
-pub async fn clock_is_right(portal: Portal, staff: Staff, _: Form<Nothing>) -> Response {
-    staff.act(&portal, App::clock_is_right).await?;
+pub async fn clock_is_right(staff: Staff, _: Form<Nothing>) -> Response {
+    staff.act(App::clock_is_right).await?;
     page::said(PATH, "The clock counts again.")
 }
 

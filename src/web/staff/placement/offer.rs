@@ -7,7 +7,7 @@ use super::what_if;
 use crate::web::extract::{Form, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::Problems;
 
 /// What the page showed, and which plan that was.
@@ -27,7 +27,7 @@ pub struct OfferForm {
 }
 
 /// `POST /staff/plan`
-pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Response {
+pub async fn make(staff: Staff, form: Form<OfferForm>) -> Response {
     let OfferForm {
         once,
         seen,
@@ -44,12 +44,10 @@ pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Respon
         ..Params::default()
     };
     let back_url = asked.url("");
-    let hosts = portal::read(&portal, crate::store::host::all).await?;
+    let hosts = portal::read(&staff.portal, crate::store::host::all).await?;
     let mut problems = Problems::default();
     let what = what_if::read(&asked, &hosts, &mut problems)?;
-    let made = staff.act(&portal, move |app, actor| {
-        app.offer_plan(actor, &what, (&seen, &once))
-    });
+    let made = staff.act(move |app, actor| app.offer_plan(actor, &what, (&seen, &once)));
     let batch = made
         .await
         .map_err(|fault| fault.at(back_url, "Look at the plan again"))?;

@@ -16,9 +16,9 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff, once_or};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Filters, Page, ROWS};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::linode;
 use crate::web::ui::list::StateTab;
 use crate::web::ui::{Field, Link, Pager, Tag, Tone, Zone, units};
@@ -72,7 +72,7 @@ impl Show {
         (Self::Stays, "stays", "Have none"),
     ];
 
-    fn of(word: &str) -> Result<Self, Fault> {
+    fn of(word: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(_, it, _)| *it == word);
         found.map(|it| it.0).ok_or_else(Params::unknown)
     }
@@ -88,11 +88,11 @@ impl Show {
 }
 
 /// `GET /staff/plan`
-pub async fn show(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn show(staff: Staff, asked: Query<Params>) -> Response {
     let asked = asked.0;
     let show = Show::of(&asked.show)?;
-    let found = planned(&portal, &staff, &asked).await?;
-    let (plans, programme) = portal::read(&portal, |conn| {
+    let found = planned(&staff, &asked).await?;
+    let (plans, programme) = portal::read(&staff.portal, |conn| {
         let plans = store::catalogue::plans(conn)?;
         Ok((plans, store::programme::stored(conn)?))
     })
@@ -123,7 +123,7 @@ pub async fn show(portal: Portal, staff: Staff, asked: Query<Params>) -> Respons
         what_if: what_if::what_if(&asked, (&found.hosts, at_once), &page.problems),
         is_tried: what_if::is_tried(&asked),
         as_it_is: what_if::as_it_is(&asked),
-        facts: facts(planned, portal.now(), zone),
+        facts: facts(planned, staff.portal.now(), zone),
         hosts: HostTable::new(&planned.plan),
         hosts_csv_url: asked.address("/staff/plan/hosts.csv", ""),
         tabs: tabs(&planned.plan, show, &asked),
@@ -142,7 +142,7 @@ pub async fn show(portal: Portal, staff: Staff, asked: Query<Params>) -> Respons
 }
 
 /// Where the page after this key begins.
-fn first(lines: &[&Line], after: &str) -> Result<usize, Fault> {
+fn first(lines: &[&Line], after: &str) -> Result<usize> {
     let Some(key) = Params::read(after)?.map(LinodeId) else {
         return Ok(0);
     };
@@ -238,9 +238,9 @@ fn name(plan: &Plan, host: HostId) -> &str {
 }
 
 /// `GET /staff/plan.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let show = Show::of(&asked.0.show)?;
-    let found = planned(&portal, &staff, &asked.0).await?;
+    let found = planned(&staff, &asked.0).await?;
     let of = &found.planned;
     let names = [
         "linode", "label", "account", "plan", "from", "to", "why_not", "begins_s", "ends_s",

@@ -11,7 +11,6 @@ use crate::domain::placement::plan::Plan;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::Response;
-use crate::web::portal::Portal;
 use crate::web::ui::room::{Bar, axis, change};
 use crate::web::ui::{Link, units};
 
@@ -130,8 +129,8 @@ fn together(of: &[Change<'_>], [memory, disk]: [i64; 2]) -> HostRow {
 }
 
 /// `GET /staff/plan/hosts.csv`: every host that the plan is about.
-pub async fn csv(portal: Portal, staff: Staff, asked: Query<Params>) -> Response {
-    let found = planned(&portal, &staff, &asked.0).await?;
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
+    let found = planned(&staff, &asked.0).await?;
     let names = [
         "host",
         "state",

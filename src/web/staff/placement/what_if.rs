@@ -9,9 +9,9 @@ use crate::store;
 use crate::store::catalogue;
 use crate::store::host::Host;
 use crate::web::extract::Staff;
-use crate::web::fault::Fault;
+use crate::web::fault::Result;
 use crate::web::page::{Filters, clipped};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Choice, Field, Problems};
 
 /// A plan with what it was asked by.
@@ -21,16 +21,12 @@ pub(super) struct Found {
     pub problems: Problems,
 }
 
-pub(super) async fn planned(
-    portal: &Portal,
-    staff: &Staff,
-    asked: &Params,
-) -> Result<Found, Fault> {
-    let hosts = portal::read(portal, store::host::all).await?;
+pub(super) async fn planned(staff: &Staff, asked: &Params) -> Result<Found> {
+    let hosts = portal::read(&staff.portal, store::host::all).await?;
     let mut problems = Problems::default();
     let what = read(asked, &hosts, &mut problems)?;
     let planned = staff
-        .act(portal, move |app, actor| app.placement_plan(actor, &what))
+        .act(move |app, actor| app.placement_plan(actor, &what))
         .await?;
     Ok(Found {
         planned,
@@ -40,7 +36,7 @@ pub(super) async fn planned(
 }
 
 /// What is typed, and what is wrong with it; a field with a fault says nothing.
-pub(super) fn read(of: &Params, hosts: &[Host], problems: &mut Problems) -> Result<Asked, Fault> {
+pub(super) fn read(of: &Params, hosts: &[Host], problems: &mut Problems) -> Result<Asked> {
     let mut whole = |name: &'static str, text: &str, most: i64| -> Option<i64> {
         if text.trim().is_empty() {
             return None;

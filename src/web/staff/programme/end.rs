@@ -8,7 +8,7 @@ use crate::store::programme::end::Concerned;
 use crate::web::extract::{Form, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::Counted;
 
 const PATH: &str = "/staff/programme";
@@ -81,8 +81,8 @@ fn rows(of: &Concerned) -> Vec<Counted> {
 }
 
 /// `GET /staff/programme/end`
-pub async fn ask(portal: Portal, staff: Staff) -> Response {
-    let (stored, concerned) = portal::read(&portal, |conn| {
+pub async fn ask(staff: Staff) -> Response {
+    let (stored, concerned) = portal::read(&staff.portal, |conn| {
         Ok((
             store::programme::stored(conn)?,
             store::programme::end::concerned(conn)?,
@@ -107,10 +107,10 @@ pub async fn ask(portal: Portal, staff: Staff) -> Response {
 }
 
 /// `POST /staff/programme/end`
-pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Response {
+pub async fn end(staff: Staff, form: Form<EndForm>) -> Response {
     let seen = parse_seen(&form.0.seen);
     let done = staff
-        .act(&portal, move |app, actor| app.end_programme(actor, seen))
+        .act(move |app, actor| app.end_programme(actor, seen))
         .await;
     done.map_err(|fault| fault.at("/staff/programme/end", "Look at it again"))?;
     let said = "The beta has ended. Open registrations are being closed, and their members told.";

@@ -11,7 +11,7 @@ use crate::store;
 use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Field, Input, Problems, ZONES};
 
 const PATH: &str = "/staff/programme/times";
@@ -164,16 +164,12 @@ pub(in crate::web) fn hours(text: &str) -> Result<Option<Quiet>, &'static str> {
     }
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    typed: Option<TimesForm>,
-    problems: Problems,
-) -> Response {
+async fn present(staff: &Staff, typed: Option<TimesForm>, problems: Problems) -> Response {
     let form = if let Some(form) = typed {
         form
     } else {
-        let (limits, seen) = portal::read(portal, store::programme::move_times::limits).await?;
+        let (limits, seen) =
+            portal::read(&staff.portal, store::programme::move_times::limits).await?;
         TimesForm::of(&limits, seen)
     };
     let page = staff
@@ -222,26 +218,24 @@ async fn present(
 }
 
 /// `GET /staff/programme/times`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    present(&portal, &staff, None, Problems::default()).await
+pub async fn show(staff: Staff) -> Response {
+    present(&staff, None, Problems::default()).await
 }
 
 /// `POST /staff/programme/times`
-pub async fn save(portal: Portal, staff: Staff, form: Form<TimesForm>) -> Response {
+pub async fn save(staff: Staff, form: Form<TimesForm>) -> Response {
     let (limits, seen) = match form.0.parse() {
         Ok(parsed) => parsed,
-        Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
+        Err(problems) => return present(&staff, Some(form.0), problems).await,
     };
-    let saved = staff.submit(&portal, move |app, actor| {
-        app.set_move_times(actor, &limits, seen)
-    });
+    let saved = staff.submit(move |app, actor| app.set_move_times(actor, &limits, seen));
     match saved.await {
         Ok(Ok(())) => {
             let said =
                 "The times are saved. Linodes whose time is in a quiet hour now stop at its end.";
             page::said(PATH, said)
         }
-        Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
+        Ok(Err(problems)) => present(&staff, Some(form.0), problems).await,
         Err(fault) => Err(fault.at(PATH, "Look at the times again")),
     }
 }

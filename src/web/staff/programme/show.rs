@@ -16,7 +16,7 @@ use crate::web::csv;
 use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::room::Bar;
 use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone, local_time};
 
@@ -74,8 +74,8 @@ fn named(of: &Funnel) -> [(&'static str, i64); 6] {
 }
 
 /// `GET /staff/programme/funnel.csv`
-pub async fn funnel_csv(portal: Portal, _staff: Staff) -> Response {
-    let funnel = portal::read(&portal, store::programme::funnel::funnel).await?;
+pub async fn funnel_csv(staff: Staff) -> Response {
+    let funnel = portal::read(&staff.portal, store::programme::funnel::funnel).await?;
     let rows = named(&funnel).map(|(name, count)| [name.to_owned(), count.to_string()]);
     csv::file("funnel.csv", &["stage", "linodes"], rows.into_iter())
 }
@@ -299,13 +299,8 @@ fn states(stored: ProgrammeState) -> Vec<Choice> {
     states
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    typed: Option<ProgrammeForm>,
-    problems: Problems,
-) -> Response {
-    let (stored, texts, funnel) = portal::read(portal, |conn| {
+async fn present(staff: &Staff, typed: Option<ProgrammeForm>, problems: Problems) -> Response {
+    let (stored, texts, funnel) = portal::read(&staff.portal, |conn| {
         Ok((
             store::programme::stored(conn)?,
             store::programme::texts(conn)?,
@@ -316,7 +311,7 @@ async fn present(
     let page = staff.page(Area::Programme, "Programme").problems(problems);
     let zone = page.zone();
     let seen = stored.as_ref().map(|row| row.changed_at);
-    let row = stored.unwrap_or_else(|| Programme::new(portal.now()));
+    let row = stored.unwrap_or_else(|| Programme::new(staff.portal.now()));
     let form = typed.unwrap_or_else(|| ProgrammeForm::of(&row, seen, zone));
     let view = ProgrammePage {
         stages: stages(&funnel),
@@ -347,22 +342,20 @@ fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
 }
 
 /// `GET /staff/programme`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    present(&portal, &staff, None, Problems::default()).await
+pub async fn show(staff: Staff) -> Response {
+    present(&staff, None, Problems::default()).await
 }
 
 /// `POST /staff/programme`
-pub async fn save(portal: Portal, staff: Staff, form: Form<ProgrammeForm>) -> Response {
+pub async fn save(staff: Staff, form: Form<ProgrammeForm>) -> Response {
     let settings = match form.0.parse(staff.zone()) {
         Ok(settings) => settings,
-        Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
+        Err(problems) => return present(&staff, Some(form.0), problems).await,
     };
-    let saved = staff.submit(&portal, move |app, actor| {
-        app.set_programme(actor, &settings)
-    });
+    let saved = staff.submit(move |app, actor| app.set_programme(actor, &settings));
     match saved.await {
         Ok(Ok(())) => page::said(PATH, "The programme is saved."),
-        Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
+        Ok(Err(problems)) => present(&staff, Some(form.0), problems).await,
         Err(fault) => Err(fault.at(PATH, "Look at the settings again")),
     }
 }

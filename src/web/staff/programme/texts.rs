@@ -8,9 +8,9 @@ use crate::domain::programme::TextSection;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::web::extract::{Form, Path, Staff, parse_seen, seen};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::{Field, Input, Problems};
 
@@ -40,7 +40,7 @@ pub struct TextForm {
     deed: String,
 }
 
-fn section(of: &str) -> Result<TextSection, Fault> {
+fn section(of: &str) -> Result<TextSection> {
     TextSection::parse(of).ok_or(Fault::NotFound)
 }
 
@@ -78,9 +78,9 @@ fn present(staff: &Staff, of: TextSection, shown: Shown<'_>, problems: Problems)
 }
 
 /// `GET /staff/programme/texts/{section}`
-pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Response {
+pub async fn show(staff: Staff, of: Path<String>) -> Response {
     let of = section(&of.0)?;
-    let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
+    let stored = portal::read(&staff.portal, move |conn| store::programme::text(conn, of)).await?;
     let seen = seen(stored.as_ref().map(|text| text.changed_at));
     let body = stored.map_or_else(|| texts::default(of).to_owned(), |text| text.body);
     let shown = Shown {
@@ -92,12 +92,7 @@ pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Response {
 }
 
 /// `POST /staff/programme/texts/{section}`: saves; a preview changes nothing and shows what was typed.
-pub async fn save(
-    portal: Portal,
-    staff: Staff,
-    of: Path<String>,
-    form: Form<TextForm>,
-) -> Response {
+pub async fn save(staff: Staff, of: Path<String>, form: Form<TextForm>) -> Response {
     let of = section(&of.0)?;
     let form = form.0;
     let shown = Shown {
@@ -116,9 +111,7 @@ pub async fn save(
         }
     };
     let seen = parse_seen(&form.seen);
-    let saved = staff.submit(&portal, move |app, actor| {
-        app.set_text(actor, of, &body, seen)
-    });
+    let saved = staff.submit(move |app, actor| app.set_text(actor, of, &body, seen));
     match saved.await {
         Ok(Ok(())) => {
             let said = format!("“{}” is saved.", texts::title(of));

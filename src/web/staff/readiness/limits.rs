@@ -8,7 +8,7 @@ use crate::store;
 use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Field, Problems};
 
 const PATH: &str = "/staff/readiness/limits";
@@ -70,16 +70,11 @@ impl LimitsForm {
     }
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    typed: Option<LimitsForm>,
-    problems: Problems,
-) -> Response {
+async fn present(staff: &Staff, typed: Option<LimitsForm>, problems: Problems) -> Response {
     let (seen, texts) = if let Some(form) = typed {
         (form.seen.clone(), form.texts().map(str::to_owned))
     } else {
-        let (limits, seen) = portal::read(portal, store::readiness::limits).await?;
+        let (limits, seen) = portal::read(&staff.portal, store::readiness::limits).await?;
         (
             extract::seen(seen),
             limits.values().map(|it| it.to_string()),
@@ -100,23 +95,21 @@ async fn present(
 }
 
 /// `GET /staff/readiness/limits`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    present(&portal, &staff, None, Problems::default()).await
+pub async fn show(staff: Staff) -> Response {
+    present(&staff, None, Problems::default()).await
 }
 
 /// `POST /staff/readiness/limits`
-pub async fn save(portal: Portal, staff: Staff, form: Form<LimitsForm>) -> Response {
+pub async fn save(staff: Staff, form: Form<LimitsForm>) -> Response {
     let limits = match form.0.parse() {
         Ok(limits) => limits,
-        Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
+        Err(problems) => return present(&staff, Some(form.0), problems).await,
     };
     let seen = parse_seen(&form.0.seen);
-    let saved = staff.submit(&portal, move |app, actor| {
-        app.set_readiness_limits(actor, &limits, seen)
-    });
+    let saved = staff.submit(move |app, actor| app.set_readiness_limits(actor, &limits, seen));
     match saved.await {
         Ok(Ok(())) => page::said("/staff/readiness", "The limits are saved."),
-        Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
+        Ok(Err(problems)) => present(&staff, Some(form.0), problems).await,
         Err(fault) => Err(fault.at(PATH, "Look at the limits again")),
     }
 }

@@ -26,7 +26,7 @@ use crate::store::fairness::pack::DAY_STEP;
 use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::Staff;
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Response, Result};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
@@ -141,7 +141,7 @@ struct Loaded {
     weeks: Vec<Figures>,
 }
 
-async fn facts(portal: &Portal) -> Result<Loaded, Fault> {
+async fn facts(portal: &Portal) -> Result<Loaded> {
     portal::run(portal, |app| {
         let now = app.now();
         let since = readiness::begin(readiness::monday(now.plus_days(-7 * WEEKS)));
@@ -298,10 +298,10 @@ fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
 }
 
 /// `GET /staff/readiness`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    let facts = facts(&portal).await?;
+pub async fn show(staff: Staff) -> Response {
+    let facts = facts(&staff.portal).await?;
     let page = staff.page(Area::Readiness, "Readiness");
-    let now = portal.now();
+    let now = staff.portal.now();
     let kinds = [
         ("Into the beta", MigrationKind::Beta),
         ("Graduations", MigrationKind::Graduation),
@@ -353,8 +353,8 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
 }
 
 /// `GET /staff/readiness.csv`: a row per week.
-pub async fn csv(portal: Portal, _staff: Staff) -> Response {
-    let facts = facts(&portal).await?;
+pub async fn csv(staff: Staff) -> Response {
+    let facts = facts(&staff.portal).await?;
     csv::file(
         "readiness.csv",
         &super::weeks::csv_names(),

@@ -16,7 +16,7 @@ use crate::domain::ids::{HostId, RegistrationId};
 use crate::store::batch::NewItem;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::{Form, Path, Query, Staff, ids, once_or};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Filters};
 use crate::web::portal::Portal;
 use crate::web::ui::{Problems, units};
@@ -34,7 +34,7 @@ struct Chosen {
     deed: String,
 }
 
-fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
+fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen> {
     let bad = || Fault::BadRequest("The choice cannot be read. Start from the list.".to_owned());
     let mut chosen = Chosen::default();
     for (name, value) in pairs {
@@ -56,7 +56,7 @@ fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
 }
 
 /// `GET /staff/registrations/review`
-pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, String)>>) -> Response {
+pub async fn review(staff: Staff, query: Query<Vec<(String, String)>>) -> Response {
     let chosen = chosen(query.0)?;
     let kind = kind(&chosen.deed)?;
     if chosen.ids.is_empty() && !chosen.all {
@@ -74,7 +74,7 @@ pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, Stri
         reason: String::new(),
         destination: String::new(),
     };
-    present(&portal, &staff, review, Problems::default()).await
+    present(&staff, review, Problems::default()).await
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -101,12 +101,7 @@ pub struct DeedForm {
 }
 
 /// `POST /staff/registrations/{approve|decline|configure}`
-pub async fn act(
-    portal: Portal,
-    staff: Staff,
-    deed: Path<String>,
-    form: Form<DeedForm>,
-) -> Response {
+pub async fn act(staff: Staff, deed: Path<String>, form: Form<DeedForm>) -> Response {
     let kind = kind(&deed.0).map_err(|_| Fault::NotFound)?;
     let ids = ids(form.0.ids.split(','))?;
     if ids.len() > MOST {
@@ -118,8 +113,8 @@ pub async fn act(
     // checked once more: a row that came meanwhile was not seen by anyone.
     let review = form.0.review(kind, ids);
     let back_url = review.asked.url("");
-    let rows = find(&portal, &review).await?;
-    if is_all && (is_other_count || unseen(&portal, &review).await?) {
+    let rows = find(&staff.portal, &review).await?;
+    if is_all && (is_other_count || unseen(&staff.portal, &review).await?) {
         return Err(Fault::conflict_at(
             "The number of rows does not match what you saw. Look again.",
             back_url,
@@ -139,11 +134,9 @@ pub async fn act(
         off: None,
         once: review.once.clone(),
     };
-    let done = staff.submit(&portal, move |app, actor| {
-        app.carry_out_batch(actor, &order, UNTIL_SHOWN)
-    });
+    let done = staff.submit(move |app, actor| app.carry_out_batch(actor, &order, UNTIL_SHOWN));
     match done.await? {
-        Err(problems) => present(&portal, &staff, review, problems).await,
+        Err(problems) => present(&staff, review, problems).await,
         Ok(of) if of.batch.state == BatchState::Ended && of.refused.is_empty() => {
             let many = units::counted(of.in_all(), "registration is", "registrations are");
             page::said(&back_url, format!("{many} {}.", of.batch.kind.past()))
@@ -153,7 +146,7 @@ pub async fn act(
 }
 
 /// Does the filter find one now that the page did not show? Those that it finds no more were decided meanwhile.
-async fn unseen(portal: &Portal, review: &Review) -> Result<bool, Fault> {
+async fn unseen(portal: &Portal, review: &Review) -> Result<bool> {
     let found = filtered(portal, review).await?;
     let shown = |row: &RegistrationRow| review.ids.contains(&row.registration.id);
     Ok(!found.iter().all(shown))

@@ -16,7 +16,7 @@ use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::Staff;
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::linode;
 use crate::web::ui::{Choice, Field, Input, Link, Problems, units};
 
@@ -57,15 +57,13 @@ struct RoomRow {
     takes: usize,
 }
 
-pub(super) async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    review: Review,
-    problems: Problems,
-) -> Response {
-    let rows = find(portal, &review).await?;
-    let asked_at = asked_at(portal.now());
-    let rooms = portal::read(portal, move |conn| store::host::room::rooms(conn, asked_at)).await?;
+pub(super) async fn present(staff: &Staff, review: Review, problems: Problems) -> Response {
+    let rows = find(&staff.portal, &review).await?;
+    let asked_at = asked_at(staff.portal.now());
+    let rooms = portal::read(&staff.portal, move |conn| {
+        store::host::room::rooms(conn, asked_at)
+    })
+    .await?;
     let Review { kind, asked, .. } = review;
     let title = kind.title(i64::try_from(rows.len()).unwrap_or(i64::MAX));
     let page = staff

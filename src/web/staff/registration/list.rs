@@ -12,9 +12,8 @@ use crate::store;
 use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Asks, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::Portal;
 use crate::web::staff::linode;
 use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone, units};
@@ -57,7 +56,7 @@ filters! {
 }
 
 impl Params {
-    pub fn filter(&self) -> Result<RegistrationFilter, Fault> {
+    pub fn filter(&self) -> Result<RegistrationFilter> {
         let state = match self.state.as_str() {
             "" => Some(RegistrationState::Requested),
             "all" => None,
@@ -71,7 +70,7 @@ impl Params {
         })
     }
 
-    fn key(&self) -> Result<Option<(Time, RegistrationId)>, Fault> {
+    fn key(&self) -> Result<Option<(Time, RegistrationId)>> {
         if self.after.is_empty() {
             return Ok(None);
         }
@@ -165,7 +164,7 @@ fn view(row: &RegistrationRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/registrations.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Response {
+pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "registration",
@@ -181,11 +180,16 @@ pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Params>) -> Respons
         "reason",
         "migration_state",
     ];
-    csv::list(portal, "registrations.csv", &names, move |conn, after| {
-        let rows = store::registration::list::registrations(conn, &filter, after, csv::PAGE)?;
-        let key = |row: &RegistrationRow| (row.registration.requested_at, row.registration.id);
-        Ok(csv::Part::of(&rows, key, record))
-    })
+    csv::list(
+        staff.portal,
+        "registrations.csv",
+        &names,
+        move |conn, after| {
+            let rows = store::registration::list::registrations(conn, &filter, after, csv::PAGE)?;
+            let key = |row: &RegistrationRow| (row.registration.requested_at, row.registration.id);
+            Ok(csv::Part::of(&rows, key, record))
+        },
+    )
     .await
 }
 

@@ -8,12 +8,12 @@ use crate::domain::ids::RegistrationId;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::registration::list::RegistrationRow;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Result};
 use crate::web::page::Filters;
 use crate::web::portal::{self, Portal};
 
 /// What the list's button, or the form's address, says is to be done.
-pub(super) fn kind(word: &str) -> Result<BatchKind, Fault> {
+pub(super) fn kind(word: &str) -> Result<BatchKind> {
     let kind = BatchKind::parse(word).filter(|kind| kind.right() == Right::Registrations);
     kind.ok_or_else(|| {
         Fault::BadRequest("Choose what to do with the registrations, on their list.".to_owned())
@@ -34,10 +34,7 @@ pub(super) struct Review {
 }
 
 /// Those that the list's filter finds; one more than are taken at once, if there are.
-pub(super) async fn filtered(
-    portal: &Portal,
-    review: &Review,
-) -> Result<Vec<RegistrationRow>, Fault> {
+pub(super) async fn filtered(portal: &Portal, review: &Review) -> Result<Vec<RegistrationRow>> {
     let filter = review.asked.filter()?;
     let limit = i64::try_from(MOST).unwrap_or(i64::MAX - 1) + 1;
     portal::read(portal, move |conn| {
@@ -47,7 +44,7 @@ pub(super) async fn filtered(
 }
 
 /// The registrations meant.
-pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<RegistrationRow>, Fault> {
+pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<RegistrationRow>> {
     let back = review.asked.url("");
     let rows = match review.count {
         Some(count) => {

@@ -10,10 +10,9 @@ use crate::app::linode::profile::add_remove::{LETTERS, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::{Fault, Response, Result};
 use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
 use crate::web::page::{self, ConfirmPage, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Problems};
 
 #[derive(Debug, Template)]
@@ -98,7 +97,7 @@ impl Typed {
         }
     }
 
-    fn first(detail: &LinodeDetail) -> Result<Self, Fault> {
+    fn first(detail: &LinodeDetail) -> Result<Self> {
         let boots = detail.linode.boot_config_id;
         let like = detail
             .profiles
@@ -169,20 +168,15 @@ fn present(member: &Member, detail: &LinodeDetail, typed: &Typed, problems: Prob
 }
 
 /// `GET /members/linodes/{id}/profiles/new`
-pub async fn new(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let detail = find(&portal, &member, id.0).await?;
+pub async fn new(member: Member, id: Path<i64>) -> Response {
+    let detail = find(&member, id.0).await?;
     let typed = Typed::first(&detail)?;
     present(&member, &detail, &typed, Problems::default())
 }
 
 /// `POST /members/linodes/{id}/profiles/new`
-pub async fn add(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<NewProfileForm>,
-) -> Response {
-    let detail = find(&portal, &member, id.0).await?;
+pub async fn add(member: Member, id: Path<i64>, form: Form<NewProfileForm>) -> Response {
+    let detail = find(&member, id.0).await?;
     let typed = Typed::of(form.0);
     let parsed = typed
         .rest
@@ -192,9 +186,8 @@ pub async fn add(
         Ok(parsed) => parsed,
         Err(problems) => return present(&member, &detail, &typed, problems),
     };
-    let added = member.submit(&portal, move |app, actor| {
-        app.add_profile(actor, LinodeId(id.0), &edit, &disks)
-    });
+    let added =
+        member.submit(move |app, actor| app.add_profile(actor, LinodeId(id.0), &edit, &disks));
     match added.await.map_err(|fault| at_linode(fault, id.0))? {
         Ok(_) => page::said(
             &format!("/members/linodes/{}", id.0),
@@ -205,9 +198,9 @@ pub async fn add(
 }
 
 /// `GET /members/linodes/{id}/profiles/{profile}/delete`
-pub async fn ask_delete(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
+pub async fn ask_delete(member: Member, ids: Path<(i64, i64)>) -> Response {
     let (id, profile) = ids.0;
-    let detail = find(&portal, &member, id).await?;
+    let detail = find(&member, id).await?;
     let row = detail
         .profiles
         .iter()
@@ -231,17 +224,10 @@ pub async fn ask_delete(portal: Portal, member: Member, ids: Path<(i64, i64)>) -
 }
 
 /// `POST /members/linodes/{id}/profiles/{profile}/delete`
-pub async fn delete(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-    _: Form<Nothing>,
-) -> Response {
+pub async fn delete(member: Member, ids: Path<(i64, i64)>, _: Form<Nothing>) -> Response {
     let (id, profile) = ids.0;
     member
-        .act(&portal, move |app, actor| {
-            app.delete_profile(actor, LinodeId(id), ConfigId(profile))
-        })
+        .act(move |app, actor| app.delete_profile(actor, LinodeId(id), ConfigId(profile)))
         .await
         .map_err(|fault| at_linode(fault, id))?;
     page::said(

@@ -16,7 +16,6 @@ use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
 use crate::web::page::{self, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, FormState, Input, Problems};
 
@@ -194,12 +193,11 @@ fn helper_words(helper: Helper) -> &'static str {
 }
 
 async fn present(
-    portal: &Portal,
     member: &Member,
     (id, profile): (i64, i64),
     FormState { typed, problems }: FormState<&ProfileForm>,
 ) -> Response {
-    let detail = find(portal, member, id).await?;
+    let detail = find(member, id).await?;
     let row = detail
         .profiles
         .iter()
@@ -229,34 +227,26 @@ async fn present(
 }
 
 /// `GET /members/linodes/{id}/profiles/{profile}`
-pub async fn show(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
-    present(&portal, &member, ids.0, FormState::anew()).await
+pub async fn show(member: Member, ids: Path<(i64, i64)>) -> Response {
+    present(&member, ids.0, FormState::anew()).await
 }
 
 /// `POST /members/linodes/{id}/profiles/{profile}`
-pub async fn save(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-    form: Form<ProfileForm>,
-) -> Response {
+pub async fn save(member: Member, ids: Path<(i64, i64)>, form: Form<ProfileForm>) -> Response {
     let (id, profile) = ids.0;
     let edit = match form.0.parse() {
         Ok(edit) => edit,
         Err(problems) => {
-            return present(&portal, &member, ids.0, FormState::again(&form.0, problems)).await;
+            return present(&member, ids.0, FormState::again(&form.0, problems)).await;
         }
     };
-    let saved = member.submit(&portal, move |app, actor| {
-        app.edit_profile(actor, LinodeId(id), ConfigId(profile), &edit)
-    });
+    let saved = member
+        .submit(move |app, actor| app.edit_profile(actor, LinodeId(id), ConfigId(profile), &edit));
     match saved.await.map_err(|fault| at_linode(fault, id))? {
         Ok(()) => page::said(
             &format!("/members/linodes/{id}"),
             "The config profile is changed. It holds from the next boot on.",
         ),
-        Err(problems) => {
-            present(&portal, &member, ids.0, FormState::again(&form.0, problems)).await
-        }
+        Err(problems) => present(&member, ids.0, FormState::again(&form.0, problems)).await,
     }
 }
