@@ -145,6 +145,28 @@ pub(crate) fn pids() -> io::Result<impl Iterator<Item = u32>> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
+/// For tests of a platform's record: what is in `dir` is `kept`, as it was written.
+#[cfg(test)]
+pub(super) fn only_whole_records_count<T>(dir: &Path, kept: &T)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let path = dir.join(RECORD);
+    let whole = fs::read(&path).unwrap();
+    for torn in [&b""[..], b"{\"boot_id\":\"a", &[0; 64]] {
+        fs::write(&path, torn).unwrap();
+        assert_eq!(record::<T>(dir).unwrap(), None, "void, not an error");
+    }
+    for at in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        *flipped.get_mut(at / 8).unwrap() ^= 1 << (at % 8);
+        fs::write(&path, flipped).unwrap();
+        assert_eq!(record::<T>(dir).unwrap(), None, "bit {at}");
+    }
+    fs::write(&path, serde_json::to_vec(kept).unwrap()).unwrap();
+    assert_eq!(record::<T>(dir).unwrap().as_ref(), Some(kept), "of old");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

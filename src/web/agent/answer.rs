@@ -159,30 +159,29 @@ pub(super) async fn agent(app: &web::Data<App>, request: &HttpRequest) -> Result
 /// A body an agent may send, in bytes: an inventory of some ten thousand Linodes.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
+/// A call as it came.
+pub(super) type Call = (web::Data<App>, HttpRequest, web::Payload);
+
 /// Whose credential it is, and then what they say: nothing is read of strangers.
 pub(super) async fn hear<B: DeserializeOwned>(
-    app: &web::Data<App>,
-    request: &HttpRequest,
-    payload: web::Payload,
-) -> Result<(Agent, B), Refusal> {
-    let agent = agent(app, request).await?;
-    let share = Bounds::of(request).agents.share(Whose::Host(agent.host));
+    (app, request, payload): Call,
+) -> Result<(web::Data<App>, Agent, B), Refusal> {
+    let agent = agent(&app, &request).await?;
+    let share = Bounds::of(&request).agents.share(Whose::Host(agent.host));
     let said = said(payload, BODY_LIMIT, share).await?;
-    Ok((agent, said))
+    Ok((app, agent, said))
 }
 
 /// What an agent says, taken in by `call`.
 pub(super) async fn take<B, T>(
-    app: web::Data<App>,
-    request: &HttpRequest,
-    payload: web::Payload,
+    came: Call,
     call: impl FnOnce(&App, &Agent, &B) -> Result<T, AppError> + Send + 'static,
 ) -> Result<T, Refusal>
 where
     B: DeserializeOwned + Send + 'static,
     T: Send + 'static,
 {
-    let (agent, said): (Agent, B) = hear(&app, request, payload).await?;
+    let (app, agent, said) = hear(came).await?;
     run(move || call(&app, &agent, &said)).await
 }
 

@@ -7,7 +7,7 @@ use actix_web::ResponseError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 
-use super::agent::answer::{Answer, Refusal, address, agent, json, run, said, take};
+use super::agent::answer::{Answer, Call, Refusal, address, agent, json, run, said, take};
 use super::bounds::{Bounds, listens};
 use super::extract::Client;
 use crate::app::App;
@@ -55,47 +55,26 @@ async fn enrol(
     .map(json)
 }
 
-async fn renew(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<i64>,
-    payload: web::Payload,
-) -> Answer<crate::wire::Renewed> {
-    take(app, &request, payload, move |app, agent, renew: &Renew| {
+async fn renew(call: Call, id: web::Path<i64>) -> Answer<crate::wire::Renewed> {
+    take(call, move |app, agent, renew: &Renew| {
         app.renew(agent, JobId(*id), renew)
     })
     .await
     .map(json)
 }
 
-async fn finish(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<i64>,
-    payload: web::Payload,
-) -> Answer<Finished> {
-    take(
-        app,
-        &request,
-        payload,
-        move |app, agent, finish: &Finish| app.finish(agent, JobId(*id), finish),
-    )
+async fn finish(call: Call, id: web::Path<i64>) -> Answer<Finished> {
+    take(call, move |app, agent, finish: &Finish| {
+        app.finish(agent, JobId(*id), finish)
+    })
     .await
     .map(|()| json(Finished {}))
 }
 
-async fn digests(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<i64>,
-    payload: web::Payload,
-) -> Answer<Finished> {
-    take(
-        app,
-        &request,
-        payload,
-        move |app, agent, sealed: &SealedDigests| app.note_digests(agent, MigrationId(*id), sealed),
-    )
+async fn digests(call: Call, id: web::Path<i64>) -> Answer<Finished> {
+    take(call, move |app, agent, sealed: &SealedDigests| {
+        app.note_digests(agent, MigrationId(*id), sealed)
+    })
     .await
     .map(|()| json(Finished {}))
 }

@@ -2,23 +2,16 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, web};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Answer, hear, json, run, take};
-use crate::app::App;
-use crate::app::context::Agent;
+use super::answer::{Answer, Call, hear, json, run, take};
 use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, SHOWS_LEDGER, Samples};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
 
-pub(in crate::web) async fn poll(
-    app: web::Data<App>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> Answer<PollAnswer> {
-    let (agent, poll): (Agent, Poll) = hear(&app, &request, payload).await?;
+pub(in crate::web) async fn poll(call: Call) -> Answer<PollAnswer> {
+    let (app, agent, poll): (_, _, Poll) = hear(call).await?;
     let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
     let wants_work = poll.free_slots > 0;
     let (shares, knows_life) = {
@@ -64,35 +57,22 @@ pub(in crate::web) async fn poll(
 }
 
 /// What the host has now, from an agent whose poll is still open.
-pub(in crate::web) async fn report(
-    app: web::Data<App>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> Answer<Reported> {
-    take(
-        app,
-        &request,
-        payload,
-        |app, agent, inventory: &Inventory| app.note_report(agent, inventory),
-    )
+pub(in crate::web) async fn report(call: Call) -> Answer<Reported> {
+    take(call, |app, agent, inventory: &Inventory| {
+        app.note_report(agent, inventory)
+    })
     .await
     .map(json)
 }
 
 /// What the host's guests used.
-pub(in crate::web) async fn samples(
-    app: web::Data<App>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> Answer<Reported> {
-    take(app, &request, payload, |app, agent, samples: &Samples| {
+pub(in crate::web) async fn samples(call: Call) -> Answer<Reported> {
+    let shares = take(call, |app, agent, samples: &Samples| {
         app.note_samples(agent, samples)
     })
-    .await
-    .map(|shares| {
-        json(Reported {
-            shares,
-            ..Reported::default()
-        })
-    })
+    .await?;
+    Ok(json(Reported {
+        shares,
+        ..Reported::default()
+    }))
 }
