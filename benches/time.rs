@@ -66,7 +66,11 @@ struct Nature {
 }
 
 struct AtWork {
+    began: Time,
     ends: Time,
+    /// Of a pass: the seconds it would still take if its host had no other.
+    left_s: f64,
+    changes_b_s: i64,
     renew: Time,
     host: HostId,
     order: Order,
@@ -76,6 +80,29 @@ struct AtWork {
 }
 
 impl AtWork {
+    fn is_pass(&self) -> bool {
+        matches!(self.report, Report::Warm { .. })
+    }
+
+    /// What is said at the end of a pass: it took as long as its host's others let it.
+    fn tell_time(&mut self, now: Time) {
+        let took_s = now.seconds_since(self.began);
+        if let Report::Warm {
+            passes,
+            seconds,
+            rest_bytes,
+            last_pass_s,
+            ..
+        } = &mut self.report
+        {
+            *seconds = took_s as f64;
+            if *passes > 1 {
+                *last_pass_s = Some((took_s / 5) as f64);
+                *rest_bytes = (self.changes_b_s * (took_s / 5)) as u64;
+            }
+        }
+    }
+
     /// Agents tell of a pass each second; as seldom as this only while nothing is copied in it.
     fn renews_every_s(&self) -> i64 {
         match self.report {
@@ -275,7 +302,23 @@ impl World {
                 "it does not come to an end"
             );
             if self.at_work.iter().all(|it| it.ends > now) {
+                self.copy_for_a_second();
                 self.app.pass_s(1);
+            }
+        }
+    }
+
+    /// The passes of a host share its link and its disks.
+    fn copy_for_a_second(&mut self) {
+        let now = self.app.now();
+        let mut passes: BTreeMap<HostId, f64> = BTreeMap::new();
+        for it in self.at_work.iter().filter(|it| it.is_pass()) {
+            *passes.entry(it.host).or_default() += 1.0;
+        }
+        for it in self.at_work.iter_mut().filter(|it| it.is_pass()) {
+            it.left_s -= 1.0 / passes[&it.host];
+            if it.left_s <= 0.0 {
+                it.ends = it.ends.min(now.plus_s(1));
             }
         }
     }
@@ -310,7 +353,8 @@ impl World {
         }
         let (over, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.ends <= now);
         self.at_work = rest;
-        for it in over {
+        for mut it in over {
+            it.tell_time(now);
             if it.cut_short {
                 let ended = self.app.answer(it.host, &it.order, Outcome::Cancelled);
                 ended.unwrap();
@@ -359,10 +403,14 @@ impl World {
         });
         for host in hosts {
             while let Some(order) = self.app.claim(&agent(host)).unwrap() {
-                let (seconds, report) = self.carry_out(host, &order);
+                let (seconds, report) = self.carry_out(&order);
                 let now = self.app.now();
+                let is_pass = matches!(report, Report::Warm { .. });
                 let it = AtWork {
-                    ends: now.plus_s(seconds),
+                    began: now,
+                    ends: now.plus_s(if is_pass { 24 * 3600 } else { seconds }),
+                    left_s: seconds as f64,
+                    changes_b_s: self.changes_of(&order),
                     renew: now,
                     host,
                     order,
@@ -375,23 +423,26 @@ impl World {
         }
     }
 
-    /// How many seconds an order takes, and what is said at its end.
-    fn carry_out(&mut self, host: HostId, order: &Order) -> (i64, Report) {
+    fn changes_of(&self, order: &Order) -> i64 {
+        match &order.task {
+            Task::WarmCopy { migration, .. } => {
+                self.natures[&self.app.migration(*migration).linode_id].changes_b_s
+            }
+            _ => 0,
+        }
+    }
+
+    /// How many seconds an order takes, of a pass if its host has no other, and what is said at its end.
+    fn carry_out(&mut self, order: &Order) -> (i64, Report) {
         let migration = |id: &MigrationId| self.app.migration(*id);
-        let busy = self
-            .at_work
-            .iter()
-            .filter(|it| it.host == host && matches!(it.report, Report::Warm { .. }))
-            .count() as i64
-            + 1;
         let whole = |bytes: i64, rate: i64| bytes / rate.max(1) + 1;
         match &order.task {
             Task::WarmCopy { migration: id, .. } => {
                 let row: Migration = migration(id);
                 let nature = self.natures[&row.linode_id];
-                let link = self.rng.about(nature.link_b_s, 100) / busy;
-                let read = self.rng.about(nature.read_b_s, 100) / busy;
-                let (seconds, sent, (rest, last_s)) = if row.step == Some(Step::TopUp) {
+                let link = self.rng.about(nature.link_b_s, 100);
+                let read = self.rng.about(nature.read_b_s, 100);
+                let (seconds, sent) = if row.step == Some(Step::TopUp) {
                     let since = row
                         .in_step_at
                         .map_or(0, |at| self.app.now().seconds_since(at));
@@ -401,22 +452,18 @@ impl World {
                     } else {
                         whole(nature.disk_bytes, read)
                     };
-                    (reads + whole(changed, link), changed, (0, 1))
+                    (reads + whole(changed, link), changed)
                 } else {
                     let first = whole(nature.disk_bytes, link);
-                    (
-                        first + first / 4,
-                        nature.disk_bytes,
-                        (nature.changes_b_s * (first / 4), first / 4),
-                    )
+                    (first + first / 4, nature.disk_bytes)
                 };
                 let report = Report::Warm {
                     passes: if row.step == Some(Step::TopUp) { 1 } else { 2 },
                     sent_bytes: sent as u64,
                     seconds: seconds as f64,
-                    rest_bytes: rest as u64,
+                    rest_bytes: 0,
                     moving_passes: 0,
-                    last_pass_s: Some(last_s as f64),
+                    last_pass_s: Some(1.0),
                 };
                 (seconds, report)
             }

@@ -78,7 +78,7 @@ test("its web server does not start on the new host: it comes home by itself", a
   member.clean();
 });
 
-test("it is offered a place again, and this time it works", async () => {
+test("it is offered a place again, is tried first by itself, and this time it works", async () => {
   faults.forEach((file) => rmSync(file));
   await staff.go("/staff/registrations?state=approved");
   await staff.page.getByRole("textbox", { name: "Linode or account" }).fill("Larkspur");
@@ -87,9 +87,11 @@ test("it is offered a place again, and this time it works", async () => {
   await staff.button("Configure…").click();
   await staff.button("Configure 1 registration").click();
   await openOffer(member, LABEL);
+  await member.page.getByLabel("Try it there first, and stop it only if it comes up").check();
   await member.button(`Migrate ${LABEL}`).click();
   const passed = "Each check that passed before the move passes after it.";
-  await demo.until("its checks have answered", async () => (await member.text()).includes(passed), 90, 300);
+  await demo.until("its checks have answered", async () => (await member.text()).includes(passed), 120, 300);
+  assert.match(await member.text(), /Tried there: it came up/, "before it was stopped");
   member.clean();
   staff.clean();
 });

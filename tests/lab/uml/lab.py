@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import forward  # noqa: E402
 import world  # noqa: E402
-from home import comes_home  # noqa: E402
+from home import comes_home, panics_there  # noqa: E402
 from fleet import Linode  # noqa: E402
 from hosts import Lab  # noqa: E402
 from moves import move, plain_reboot, report, say  # noqa: E402
@@ -60,7 +60,10 @@ def way_back_and_confirm(lab, witness):
     eventually("the source's disks are purged", lambda: not lab.has_disks("uml1", stay))
     assert lab.has_disks("uml2", stay) and await_answer(stay.address)
     lab.offer_again(back)
-    comes_home(lab, witness, back, lambda: world.cable("uml2", "down"), lambda: world.cable("uml2", "up"))
+    network = (lambda: world.cable("uml2", "down"), lambda: world.cable("uml2", "up"))
+    comes_home(lab, witness, back, *network)
+    lab.offer_again(back)
+    panics_there(lab, witness, back, *network)
     say(f"  way back of {back.label}: done, it runs on uml1; {stay.label}: confirmed, its disks at uml1 are gone")
 
 
