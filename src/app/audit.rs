@@ -12,7 +12,7 @@ use crate::domain::ids::AuditId;
 use crate::domain::mail::MailKind;
 use crate::domain::readiness;
 use crate::domain::time::Time;
-use crate::mail::{Board, Facts};
+use crate::mail::{Board, MailFields};
 use crate::store;
 use crate::store::audit::{AuditEvent, Entry};
 use crate::store::db::Db;
@@ -176,7 +176,7 @@ impl App {
 }
 
 fn post_head(tx: &mut Tx<'_>, to: &str, newest: &AuditEvent) -> Result<()> {
-    let facts = Facts {
+    let facts = MailFields {
         base_url: tx.app.settings.base_url.clone(),
         programme: tx.app.settings.programme_name.clone(),
         when: moment(newest.at, "UTC"),
@@ -186,7 +186,7 @@ fn post_head(tx: &mut Tx<'_>, to: &str, newest: &AuditEvent) -> Result<()> {
             path: "/staff/audit".to_owned(),
             ..Board::default()
         },
-        ..Facts::default()
+        ..MailFields::default()
     };
     post(tx, MailKind::AuditHead, (to, &facts), Extra::default())
 }

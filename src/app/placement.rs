@@ -26,7 +26,7 @@ pub const MORE_MOST: i64 = 500;
 
 /// Whom the plan is for, and what if.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct PlanRequest {
     pub plan: Option<PlanId>,
     /// As of the list of registrations.
     pub text: String,
@@ -54,7 +54,7 @@ pub struct Planned {
 
 impl App {
     /// Who would go where, as things stand and as is asked.
-    pub fn placement_plan(&self, actor: &Actor, asked: &Asked) -> Result<Planned> {
+    pub fn placement_plan(&self, actor: &Actor, asked: &PlanRequest) -> Result<Planned> {
         actor.require(Right::Read)?;
         let now = self.now();
         let filter = RegistrationFilter {
@@ -98,7 +98,7 @@ impl App {
     pub fn offer_plan(
         &self,
         actor: &Actor,
-        asked: &Asked,
+        asked: &PlanRequest,
         (seen, once): (&str, &str),
     ) -> Result<BatchId> {
         actor.require(Right::Registrations)?;
@@ -145,7 +145,7 @@ pub fn count_offers(plan: &Plan) -> usize {
     plan.moves().count().min(MOST)
 }
 
-fn as_if(mut hosts: Hosts, asked: &Asked) -> Hosts {
+fn as_if(mut hosts: Hosts, asked: &PlanRequest) -> Hosts {
     for place in &mut hosts.places {
         if asked.without.contains(&place.room.host) {
             place.room.door.state = HostState::Disabled;

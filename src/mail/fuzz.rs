@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calendar::{self, Appointment};
 use super::clean::{one_line, paragraph};
-use super::facts::{Board, Facts, ResetToken};
+use super::fields::{Board, MailFields, ResetToken};
 use super::wrap::wrap;
 use super::{Message, mime, render};
 use crate::domain::ids::{BugId, LinodeId, MailId, MigrationId};
@@ -36,7 +36,7 @@ pub(crate) fn mails(bytes: &[u8]) {
     assert!(!one_line(words).contains(unreadable) && !paragraph(words).contains(hidden));
     let kinds = MailKind::ALL;
     let kind = kinds[words.len() % kinds.len()];
-    let Ok(rendered) = render::render(kind, &facts(words)) else {
+    let Ok(rendered) = render::render(kind, &fields(words)) else {
         unreachable!("a template failed");
     };
     for line in wrap(words).lines() {
@@ -85,9 +85,9 @@ pub(crate) fn mails(bytes: &[u8]) {
     );
 }
 
-fn facts(words: &str) -> Facts {
+fn fields(words: &str) -> MailFields {
     let own = || words.to_owned();
-    Facts {
+    MailFields {
         base_url: "https://lpm.example.net".to_owned(),
         programme: own(),
         member: own(),
@@ -108,7 +108,7 @@ fn facts(words: &str) -> Facts {
             other_title: own(),
             other_path: String::new(),
         },
-        ..Facts::default()
+        ..MailFields::default()
     }
 }
 

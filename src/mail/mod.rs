@@ -6,7 +6,7 @@
 
 mod calendar;
 mod clean;
-mod facts;
+mod fields;
 mod folder;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -22,7 +22,7 @@ mod tests;
 
 pub use calendar::{Appointment, file as calendar_file};
 pub use clean::one_line;
-pub use facts::{AfterCheck, Board, CheckFacts, Facts, MoveOff, ResetToken};
+pub use fields::{AfterCheck, Board, CheckFields, MailFields, MoveOff, ResetToken};
 pub use folder::FolderTransport;
 pub use render::{Rendered, render};
 pub use smtp::{SmtpSecurity, SmtpSettings, SmtpTransport};

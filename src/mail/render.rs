@@ -1,9 +1,9 @@
-//! From kind and facts to subject, text and HTML. A struct per template, so that askama checks each one when it compiles.
+//! From kind and fields to subject, text and HTML. A struct per template, so that askama checks each one when it compiles.
 
 use askama::Template;
 
 use super::clean::one_line;
-use super::facts::Facts;
+use super::fields::MailFields;
 use super::wrap::wrap;
 use crate::domain::mail;
 use crate::domain::mail::MailKind;
@@ -29,11 +29,11 @@ macro_rules! templates {
     ($($text:ident $text_path:literal, $html:ident $html_path:literal;)+) => { $(
         #[derive(Template)]
         #[template(path = $text_path)]
-        struct $text<'a> { f: &'a Facts }
+        struct $text<'a> { f: &'a MailFields }
 
         #[derive(Template)]
         #[template(path = $html_path)]
-        struct $html<'a> { f: &'a Facts, subject: &'a str }
+        struct $html<'a> { f: &'a MailFields, subject: &'a str }
     )+ };
 }
 
@@ -78,10 +78,10 @@ templates! {
 ///
 /// # Errors
 /// Only if a template's formatting fails, which none of them does on its own.
-pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> {
-    let f = &Facts {
+pub fn render(kind: MailKind, fields: &MailFields) -> Result<Rendered, askama::Error> {
+    let f = &MailFields {
         optional: mail::group(kind).is_some(),
-        ..facts.cleaned()
+        ..fields.cleaned()
     };
     let subject = one_line(&subject(kind, f));
     let s = subject.as_str();
@@ -134,7 +134,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
 }
 
 /// The Linode comes first: in a list of mails it is what tells one from the next.
-fn subject(kind: MailKind, f: &Facts) -> String {
+fn subject(kind: MailKind, f: &MailFields) -> String {
     let (linode, programme) = (&f.linode, &f.programme);
     match kind {
         MailKind::Registered => format!("{linode}: registered for the {programme}"),

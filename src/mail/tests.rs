@@ -7,14 +7,14 @@ use crate::domain::mail::MailKind;
 use crate::domain::string_enum::StringEnum;
 use crate::mail::*;
 
-fn facts(kind: MailKind) -> Facts {
+fn fields(kind: MailKind) -> MailFields {
     let back = kind == MailKind::Returned;
     let (from, to) = if back {
         ("xen-beta-1", "uml-27")
     } else {
         ("uml-27", "xen-beta-1")
     };
-    Facts {
+    MailFields {
         base_url: "https://manager.example.com".into(),
         programme: "Xen Public Beta".into(),
         member: "Ada Lovelace".into(),
@@ -42,7 +42,7 @@ fn facts(kind: MailKind) -> Facts {
         checks: match kind {
             MailKind::CheckFailed => AfterCheck::Told.told("Kernel alive\nhttpd: cannot bind <80>"),
             MailKind::TriedFirst => AfterCheck::Told.told("VFS: Cannot open root device\nKernel panic"),
-            _ => CheckFacts::default(),
+            _ => CheckFields::default(),
         },
         reason: match kind {
             MailKind::CheckFailed => "http://10.0.0.7:80/ answers 200: Answered 503\nTCP port 22 of 10.0.0.7: No answer within 5 seconds".into(),
@@ -114,9 +114,9 @@ fn board(kind: MailKind) -> Board {
     }
 }
 
-fn message(kind: MailKind, facts: &Facts) -> Message {
+fn message(kind: MailKind, fields: &MailFields) -> Message {
     let date = Utc.with_ymd_and_hms(2026, 11, 22, 15, 40, 0).unwrap();
-    let rendered = render(kind, facts).unwrap();
+    let rendered = render(kind, fields).unwrap();
     Message::of_row(
         MailId(12),
         "example.com",
@@ -129,7 +129,7 @@ fn message(kind: MailKind, facts: &Facts) -> Message {
 #[test]
 fn every_kind_reads_well() {
     for kind in MailKind::ALL {
-        let mail = render(*kind, &facts(*kind)).unwrap();
+        let mail = render(*kind, &fields(*kind)).unwrap();
         insta::assert_snapshot!(
             format!("{kind}_text"),
             format!("Subject: {}\n\n{}", mail.subject, mail.text)
@@ -141,7 +141,7 @@ fn every_kind_reads_well() {
 #[test]
 fn every_kind_is_complete_in_text_and_links_in_both() {
     for kind in MailKind::ALL {
-        let mail = render(*kind, &facts(*kind)).unwrap();
+        let mail = render(*kind, &fields(*kind)).unwrap();
         let deep: Vec<&str> = mail
             .text
             .lines()
@@ -166,12 +166,12 @@ fn every_kind_is_complete_in_text_and_links_in_both() {
 #[test]
 fn missing_facts_leave_no_holes() {
     for kind in MailKind::ALL {
-        let bare = Facts {
+        let bare = MailFields {
             base_url: "https://m.example.com/".into(),
             programme: "Beta".into(),
             linode: "db".into(),
             to_host: "xen-1".into(),
-            ..Facts::default()
+            ..MailFields::default()
         };
         let mail = render(*kind, &bare).unwrap();
         for hole in ["  ", " .", " ,", "()", "\n\n\n", "//members"] {
@@ -183,11 +183,11 @@ fn missing_facts_leave_no_holes() {
 
 #[test]
 fn html_escapes_what_people_typed_and_text_keeps_it() {
-    let mut facts = facts(MailKind::Declined);
-    facts.linode = "<script>alert(1)</script>".into();
-    facts.member = "O'Neil & \"Sons\"".into();
-    facts.reason = "<img src=x>\nsecond".into();
-    let mail = render(MailKind::Declined, &facts).unwrap();
+    let mut fields = fields(MailKind::Declined);
+    fields.linode = "<script>alert(1)</script>".into();
+    fields.member = "O'Neil & \"Sons\"".into();
+    fields.reason = "<img src=x>\nsecond".into();
+    let mail = render(MailKind::Declined, &fields).unwrap();
     assert!(!mail.html.contains("<script>") && !mail.html.contains("<img"));
     assert!(mail.html.contains("&#60;img src=x&#62;<br>second"));
     assert!(mail.text.contains("Hello O'Neil & \"Sons\","));
@@ -196,10 +196,10 @@ fn html_escapes_what_people_typed_and_text_keeps_it() {
 
 #[test]
 fn a_line_break_in_a_name_reaches_neither_header_nor_paragraph() {
-    let mut facts = facts(MailKind::Finished);
-    facts.linode = "web\r\nBcc: everyone@example.com\r\n\r\nYou have won".into();
-    facts.member = "Ada\nX-Evil: yes".into();
-    let message = message(MailKind::Finished, &facts);
+    let mut fields = fields(MailKind::Finished);
+    fields.linode = "web\r\nBcc: everyone@example.com\r\n\r\nYou have won".into();
+    fields.member = "Ada\nX-Evil: yes".into();
+    let message = message(MailKind::Finished, &fields);
     let folder = tempfile::tempdir().unwrap();
     let transport = FolderTransport::new(folder.path(), "Xen beta <beta@example.com>").unwrap();
     transport.send(&message).unwrap();
@@ -220,7 +220,7 @@ fn a_line_break_in_a_name_reaches_neither_header_nor_paragraph() {
 fn a_header_that_was_tampered_with_is_refused_for_good() {
     let transport_folder = tempfile::tempdir().unwrap();
     let transport = FolderTransport::new(transport_folder.path(), "beta@example.com").unwrap();
-    let good = message(MailKind::Approved, &facts(MailKind::Approved));
+    let good = message(MailKind::Approved, &fields(MailKind::Approved));
     for (to, subject) in [
         ("ada@example.org\r\nBcc: x@example.org", "fine"),
         ("ada@example.org", "fine\r\nBcc: x@example.org"),
@@ -246,7 +246,7 @@ fn a_header_that_was_tampered_with_is_refused_for_good() {
 fn a_repetition_is_the_same_file_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let transport = FolderTransport::new(folder.path(), "Xen beta <beta@example.com>").unwrap();
-    let message = message(MailKind::Scheduled, &facts(MailKind::Scheduled));
+    let message = message(MailKind::Scheduled, &fields(MailKind::Scheduled));
     transport.send(&message).unwrap();
     let first = read_only_file(folder.path());
     transport.send(&message).unwrap();
@@ -256,12 +256,12 @@ fn a_repetition_is_the_same_file_with_the_same_bytes() {
 
 #[test]
 fn secrets_stay_out_of_debug_output() {
-    let facts = facts(MailKind::PasswordReset);
-    let message = message(MailKind::PasswordReset, &facts);
+    let fields = fields(MailKind::PasswordReset);
+    let message = message(MailKind::PasswordReset, &fields);
     assert!(message.text.contains("/password/reset/3b1f0c"));
     let shown = format!(
-        "{facts:?} {message:?} {:?}",
-        render(MailKind::PasswordReset, &facts)
+        "{fields:?} {message:?} {:?}",
+        render(MailKind::PasswordReset, &fields)
     );
     assert!(!shown.contains("3b1f0c"), "{shown}");
 }
@@ -323,7 +323,7 @@ fn a_subject_is_read_as_it_was_typed() {
     let odd = "Bug 8: =?utf-8?B?WW91ciBhY2NvdW50IGlzIGNsb3NlZA==?= ä, and on until it needs a second line";
     let mail = Message {
         subject: odd.to_owned(),
-        ..message(MailKind::BugReply, &facts(MailKind::BugReply))
+        ..message(MailKind::BugReply, &fields(MailKind::BugReply))
     };
     let folder = tempfile::tempdir().unwrap();
     let transport = FolderTransport::new(folder.path(), "beta@example.com").unwrap();
@@ -369,7 +369,7 @@ fn odd_dots_travel_in_quotes() {
         );
         let mail = Message {
             to: to.to_owned(),
-            ..message(MailKind::BugReply, &facts(MailKind::BugReply))
+            ..message(MailKind::BugReply, &fields(MailKind::BugReply))
         };
         let folder = tempfile::tempdir().unwrap();
         let transport = FolderTransport::new(folder.path(), "beta@example.com").unwrap();
@@ -382,7 +382,7 @@ fn odd_dots_travel_in_quotes() {
 #[test]
 fn a_receipt_travels_byte_for_byte() {
     let text = "{\"receipt\":\n{\n  \"label\": \"wéb\"\n}\n,\"key\":\"00\"}\n";
-    let mail = message(MailKind::Finished, &facts(MailKind::Finished));
+    let mail = message(MailKind::Finished, &fields(MailKind::Finished));
     let mail = mail.with_receipt(Some(ReceiptFile {
         name: "receipt-4.json".to_owned(),
         text: text.to_owned(),

@@ -157,14 +157,14 @@ fn has_none<QS: 'static>(of: Named, id: &str) -> Condition<QS> {
 
 /// What names with a part of a text are the names of: `found` has them.
 #[derive(Debug, Clone, Copy)]
-enum Asked {
+enum Owners {
     Users,
     Linodes,
     Bugs,
     Recipients,
 }
 
-impl Asked {
+impl Owners {
     /// What is compared, and with which of those that `found` leads to.
     fn sql(self) -> (&'static str, &'static str) {
         match self {
@@ -199,18 +199,18 @@ impl Asked {
 
 /// Conditions, all of which hold for users with these parts in their name, their address or their account's name.
 pub fn users_with<QS: 'static>(conn: &Db, text: &str) -> Vec<Condition<QS>> {
-    all(conn, text, Asked::Users)
+    all(conn, text, Owners::Users)
 }
 
 /// Conditions, all of which hold for Linodes with these parts in their label, their account's name, or the name or address
 /// of somebody of that account.
 pub fn linodes_with<QS: 'static>(conn: &Db, text: &str) -> Vec<Condition<QS>> {
-    all(conn, text, Asked::Linodes)
+    all(conn, text, Owners::Linodes)
 }
 
 /// Holds for bugs with all these parts in the names of who opened them, of their account, or of the Linode they are about.
 pub fn bugs_with<QS: 'static>(conn: &Db, text: &str) -> Option<Condition<QS>> {
-    joined(all(conn, text, Asked::Bugs))
+    joined(all(conn, text, Owners::Bugs))
 }
 
 /// Holds for mail to people with all these parts in their name, their address or their account's name, and to addresses
@@ -219,7 +219,7 @@ pub fn mail_to(conn: &Db, text: &str) -> Option<Condition<outbox::table>> {
     let from = text.trim().to_lowercase();
     let behind = format!("{from}{BEHIND}");
     let begins = outbox::recipient.ge(from).and(outbox::recipient.lt(behind));
-    let people = joined(all(conn, text, Asked::Recipients))?;
+    let people = joined(all(conn, text, Owners::Recipients))?;
     Some(Box::new(people.or(begins)))
 }
 
@@ -229,7 +229,7 @@ fn joined<QS: 'static>(conditions: Vec<Condition<QS>>) -> Option<Condition<QS>> 
 }
 
 /// One condition for each part, which both databases answer from the index of parts, or, where it is short, from that of words.
-fn all<QS: 'static>(conn: &Db, text: &str, asked: Asked) -> Vec<Condition<QS>> {
+fn all<QS: 'static>(conn: &Db, text: &str, asked: Owners) -> Vec<Condition<QS>> {
     let parts = search::name_asked(text);
     if parts.is_empty() && !text.trim().is_empty() {
         // Nothing but signs was asked for, which no name has among its words.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use xenbeta::app::placement::Asked;
+use xenbeta::app::placement::PlanRequest;
 use xenbeta::domain::ids::{BatchId, RegistrationId};
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::placement::plan::Spare;
@@ -14,7 +14,7 @@ use crate::pages::gzip;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, WEB, XEN1, XEN2};
 use crate::support::{On, TestApp};
 
-const AS_IT_IS: Asked = Asked {
+const AS_IT_IS: PlanRequest = PlanRequest {
     plan: None,
     text: String::new(),
     without: Vec::new(),

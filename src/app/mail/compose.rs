@@ -13,7 +13,7 @@ use crate::domain::programme::{Deed, ProgrammeState};
 use crate::domain::receipt::file_name;
 use crate::domain::time::zone::Tz;
 use crate::domain::time::{Time, span};
-use crate::mail::{self, Appointment, Facts, MoveOff, Rendered};
+use crate::mail::{self, Appointment, MailFields, MoveOff, Rendered};
 use crate::store::account::User;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -30,13 +30,13 @@ pub fn moment(at: Time, timezone: &str) -> String {
         .to_string()
 }
 
-fn facts_for(app: &App, user: &User) -> Facts {
-    Facts {
+fn facts_for(app: &App, user: &User) -> MailFields {
+    MailFields {
         base_url: app.settings.base_url.clone(),
         programme: app.settings.programme_name.clone(),
         member: user.name.clone(),
         only_staff: user.account_id.is_none(),
-        ..Facts::default()
+        ..MailFields::default()
     }
 }
 
@@ -54,7 +54,7 @@ pub struct Extra<'a> {
 pub fn post(
     tx: &mut Tx<'_>,
     kind: MailKind,
-    (to, facts): (&str, &Facts),
+    (to, facts): (&str, &MailFields),
     extra: Extra<'_>,
 ) -> Result<()> {
     let can_be_muted = domain::mail::group(kind).is_some();
@@ -82,12 +82,12 @@ pub fn post(
     Ok(())
 }
 
-fn rendered(kind: MailKind, facts: &Facts) -> Result<Rendered> {
+fn rendered(kind: MailKind, facts: &MailFields) -> Result<Rendered> {
     mail::render(kind, facts).map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))
 }
 
 /// The calendar file for one of its readers.
-fn calendar(tx: &Tx<'_>, user: &User, facts: &Facts, mail: LinodeMail<'_>) -> Option<String> {
+fn calendar(tx: &Tx<'_>, user: &User, facts: &MailFields, mail: LinodeMail<'_>) -> Option<String> {
     let (chosen, migration) = mail.chosen().zip(mail.migration())?;
     let settings = &tx.app.settings;
     let host = settings.base_url.split("://").nth(1).unwrap_or("");
@@ -129,7 +129,7 @@ impl Tx<'_> {
         rendered(mail.kind(), &self.told(to, mail))
     }
 
-    fn told(&self, to: &User, mail: UserMail<'_>) -> Facts {
+    fn told(&self, to: &User, mail: UserMail<'_>) -> MailFields {
         let mut facts = facts_for(self.app, to);
         mail.tell(&mut facts, self.now, |at| moment(at, &to.timezone));
         facts
@@ -154,7 +154,7 @@ impl Tx<'_> {
         };
         let receipt = attached(self.conn, mail)?;
         for user in store::account::users_of_account(self.conn, linode.account_id)? {
-            let mut facts = Facts {
+            let mut facts = MailFields {
                 linode: linode.label.clone(),
                 linode_id: Some(linode.id),
                 migration_id: about.map(|of| of.id),

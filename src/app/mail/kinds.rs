@@ -6,7 +6,7 @@ use crate::domain::ids::{BugId, MigrationId};
 use crate::domain::mail::MailKind;
 use crate::domain::migration::{MigrationKind, hold};
 use crate::domain::time::Time;
-use crate::mail::{AfterCheck, Board, Facts, MoveOff, ResetToken};
+use crate::mail::{AfterCheck, Board, MailFields, MoveOff, ResetToken};
 use crate::store::migration::Migration;
 
 /// A time that its member chose, for their calendar.
@@ -189,7 +189,7 @@ impl<'a> LinodeMail<'a> {
     }
 
     /// `shown`: a moment in the reader's zone.
-    pub(super) fn tell(self, facts: &mut Facts, now: Time, shown: impl Fn(Time) -> String) {
+    pub(super) fn tell(self, facts: &mut MailFields, now: Time, shown: impl Fn(Time) -> String) {
         let words = |at: Option<Time>| at.map(&shown).unwrap_or_default();
         match self {
             Self::Registered(position) => facts.position = Some(position),
@@ -382,7 +382,7 @@ impl UserMail<'_> {
     }
 
     /// `shown`: a moment in the reader's zone.
-    pub(super) fn tell(self, facts: &mut Facts, now: Time, shown: impl Fn(Time) -> String) {
+    pub(super) fn tell(self, facts: &mut MailFields, now: Time, shown: impl Fn(Time) -> String) {
         let board = |title: &str, path: &str| Board {
             title: title.to_owned(),
             path: path.to_owned(),

@@ -60,7 +60,7 @@ pub struct Wanted {
 
 /// A page, with what belongs to its rows.
 #[derive(Debug)]
-pub struct Found {
+pub struct RecordPage {
     pub rows: Vec<Record>,
     pub all: i64,
     pub ips: HashMap<LinodeId, Vec<Ip>>,
@@ -90,7 +90,7 @@ macro_rules! narrowed {
     clippy::disallowed_methods,
     reason = "a page by its number skips rows, which only Diesel's own pair of clauses says to both databases"
 )]
-pub fn page(conn: &mut Db, account: AccountId, wanted: &Wanted) -> Result<Found> {
+pub fn page(conn: &mut Db, account: AccountId, wanted: &Wanted) -> Result<RecordPage> {
     let counted = linodes::table
         .filter(linodes::account_id.eq(account))
         .select(diesel::dsl::count_star())
@@ -139,7 +139,7 @@ pub fn page(conn: &mut Db, account: AccountId, wanted: &Wanted) -> Result<Found>
     for (linode, ip) in found {
         ips.entry(linode).or_default().push(ip);
     }
-    Ok(Found {
+    Ok(RecordPage {
         rows,
         all,
         ips,

@@ -18,7 +18,7 @@ use crate::store::linode::address::Ip;
 use crate::store::linode::disk::Disk;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
-use crate::store::linode::record::{Found, Only, Order, Record, Wanted};
+use crate::store::linode::record::{Only, Order, Record, RecordPage, Wanted};
 use crate::web::method::get;
 use crate::web::portal::Portal;
 
@@ -74,7 +74,7 @@ fn only(term: &Term) -> Result<Only, Refusal> {
     only.ok_or_else(|| Refusal::field(&term.key, "Cannot be compared so"))
 }
 
-fn instance(row: &Record, found: &Found) -> Value {
+fn instance(row: &Record, found: &RecordPage) -> Value {
     let ips = found.ips.get(&row.id).map_or(&[][..], Vec::as_slice);
     let status = if found.switching.contains(&row.id) {
         "migrating"
@@ -112,7 +112,7 @@ async fn list(portal: Portal, caller: Reads, request: HttpRequest) -> Answer {
     page.answer(data, found.all)
 }
 
-async fn find(portal: &Portal, account: AccountId, wanted: Wanted) -> Result<Found, Refusal> {
+async fn find(portal: &Portal, account: AccountId, wanted: Wanted) -> Result<RecordPage, Refusal> {
     run(portal, move |app| {
         Ok(app
             .db

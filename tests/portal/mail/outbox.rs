@@ -13,7 +13,8 @@ use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::time::Time;
 use xenbeta::mail::{
-    Facts, Message, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport, Transport,
+    MailFields, Message, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
+    Transport,
 };
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
@@ -48,7 +49,7 @@ fn transport(port: u16) -> SmtpTransport {
 }
 
 fn post(app: &App, kind: MailKind, to: &str) {
-    let facts = Facts {
+    let facts = MailFields {
         base_url: app.settings.base_url.clone(),
         programme: app.settings.programme_name.clone(),
         member: "Zoë".to_owned(),
@@ -56,7 +57,7 @@ fn post(app: &App, kind: MailKind, to: &str) {
         linode_id: Some(LinodeId(101)),
         to_host: "xen1".to_owned(),
         reset: ResetToken("only-once-4711".to_owned()),
-        ..Facts::default()
+        ..MailFields::default()
     };
     app.transact_at(app.now(), PORTAL, |tx| {
         compose::post(tx, kind, (to, &facts), Extra::default())
@@ -398,14 +399,14 @@ fn a_registration_is_told(app: TestApp) {
 fn a_name_is_never_a_header(app: TestApp) {
     let server = Smtp::start();
     let transport = transport(server.port);
-    let facts = Facts {
+    let facts = MailFields {
         base_url: app.settings.base_url.clone(),
         programme: "Beta\r\nX-Programme: yes".to_owned(),
         member: "Eve\r\nBcc: victim@example.com\r\n\r\nDear customer".to_owned(),
         linode: "web\r\nBcc: victim@example.com\nX-Linode: yes\r\n\r\n<b>hello</b>".to_owned(),
         linode_id: Some(LinodeId(101)),
         reason: "no\r\n.\r\nMAIL FROM:<evil@example.com>\r\n".to_owned(),
-        ..Facts::default()
+        ..MailFields::default()
     };
     for kind in [MailKind::OfferReady, MailKind::Declined, MailKind::Approved] {
         app.transact_at(app.now(), PORTAL, |tx| {

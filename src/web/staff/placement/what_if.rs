@@ -1,7 +1,7 @@
 //! The plan's form: whom it is for, and what if; read from its address.
 
 use super::shared::{PATH, Params};
-use crate::app::placement::{Asked, MORE_MOST, Planned};
+use crate::app::placement::{MORE_MOST, PlanRequest, Planned};
 use crate::domain::host::HostRole;
 use crate::domain::ids::HostId;
 use crate::domain::placement::plan::Spare;
@@ -15,20 +15,20 @@ use crate::web::portal;
 use crate::web::ui::{Choice, Field, Problems};
 
 /// A plan with what it was asked by.
-pub(super) struct Found {
+pub(super) struct WhatIf {
     pub planned: Planned,
     pub hosts: Vec<Host>,
     pub problems: Problems,
 }
 
-pub(super) async fn planned(staff: &Staff, asked: &Params) -> Result<Found> {
+pub(super) async fn planned(staff: &Staff, asked: &Params) -> Result<WhatIf> {
     let hosts = portal::read(&staff.portal, store::host::all).await?;
     let mut problems = Problems::default();
     let what = read(asked, &hosts, &mut problems)?;
     let planned = staff
         .act(move |app, actor| app.placement_plan(actor, &what))
         .await?;
-    Ok(Found {
+    Ok(WhatIf {
         planned,
         hosts,
         problems,
@@ -36,7 +36,7 @@ pub(super) async fn planned(staff: &Staff, asked: &Params) -> Result<Found> {
 }
 
 /// What is typed, and what is wrong with it; a field with a fault says nothing.
-pub(super) fn read(of: &Params, hosts: &[Host], problems: &mut Problems) -> Result<Asked> {
+pub(super) fn read(of: &Params, hosts: &[Host], problems: &mut Problems) -> Result<PlanRequest> {
     let mut whole = |name: &'static str, text: &str, most: i64| -> Option<i64> {
         if text.trim().is_empty() {
             return None;
@@ -68,7 +68,7 @@ pub(super) fn read(of: &Params, hosts: &[Host], problems: &mut Problems) -> Resu
             ),
         }
     }
-    Ok(Asked {
+    Ok(PlanRequest {
         plan: Params::read(&of.plan)?,
         text: clipped(&of.q, 100),
         without,

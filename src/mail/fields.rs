@@ -4,10 +4,10 @@ use crate::domain::ids::{BugId, LinodeId, MigrationId};
 
 use super::clean::{one_line, paragraph};
 
-/// The facts of one mail. A text that is empty is not known, and its sentence is left out, so that a mail is never held
+/// What one mail may say. A text that is empty is not known, and its sentence is left out, so that a mail is never held
 /// up by a missing detail.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct MailFields {
     /// From the configuration (never from a request), without a trailing slash: `https://manager.example.com`.
     pub base_url: String,
     /// The beta's name, as in "Xen Public Beta".
@@ -47,7 +47,7 @@ pub struct Facts {
     /// Of a move that staff began, because they empty a host.
     pub move_off: MoveOff,
     /// Of checks that did not answer.
-    pub checks: CheckFacts,
+    pub checks: CheckFields,
     /// Why, in words a member can use; may have several lines.
     pub reason: String,
     pub reset: ResetToken,
@@ -85,8 +85,8 @@ pub enum AfterCheck<'a> {
 }
 
 impl AfterCheck<'_> {
-    pub(crate) fn told(self, console: &str) -> CheckFacts {
-        CheckFacts {
+    pub(crate) fn told(self, console: &str) -> CheckFields {
+        CheckFields {
             console: console.to_owned(),
             goes_home: self == Self::GoesHome,
             were_asked: self != Self::NotAsked,
@@ -100,7 +100,7 @@ impl AfterCheck<'_> {
 
 /// The same, and the end of the console; what is empty is left out.
 #[derive(Debug, Clone, Default)]
-pub struct CheckFacts {
+pub struct CheckFields {
     pub console: String,
     pub goes_home: bool,
     pub were_asked: bool,
@@ -108,7 +108,7 @@ pub struct CheckFacts {
     pub stays: String,
 }
 
-/// A thread or a question. A reply's or answer's text is the facts' `reason`.
+/// A thread or a question. A reply's or answer's text is the fields' `reason`.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
     /// The bug, if it is one.
@@ -135,7 +135,7 @@ impl std::fmt::Debug for ResetToken {
 }
 
 /// Deep links. One whose id is not known leads to where its reader begins.
-impl Facts {
+impl MailFields {
     pub fn home(&self) -> String {
         let begin = if self.only_staff { "staff" } else { "members" };
         format!("{}/{begin}/", self.base_url)
@@ -227,7 +227,7 @@ impl Facts {
             is_over: self.is_over,
             is_off: self.is_off,
             move_off: self.move_off,
-            checks: CheckFacts {
+            checks: CheckFields {
                 console: paragraph(&self.checks.console),
                 stays: one_line(&self.checks.stays),
                 ..self.checks
