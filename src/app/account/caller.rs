@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::doors::Door;
-use crate::app::error::{AppError, Result};
+use crate::app::error::Result;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::{TokenScope, UserRole};
 use crate::store;

@@ -18,7 +18,7 @@ use crate::store::migration::Migration;
 const LINES: usize = 30;
 const BYTES: usize = 4000;
 
-/// MailFields about a Linode or a migration of it, as they are now.
+/// Facts about a Linode or a migration of it, as they are now.
 #[derive(Debug, Clone, Default)]
 pub struct LinodeFacts(pub Vec<(FactKind, String)>);
 

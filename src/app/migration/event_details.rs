@@ -5,7 +5,7 @@ use crate::store::migration::Change;
 
 #[derive(Debug, Clone, Default)]
 pub struct EventDetails {
-    /// MailFields to store with the transition.
+    /// Facts to store with the transition.
     pub change: Change,
     /// What happened, for the migration's log; empty for the usual words.
     pub message: String,

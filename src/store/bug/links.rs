@@ -73,7 +73,7 @@ pub fn hits_user(conn: &mut Db, root: BugId, user: UserId) -> Result<Vec<bool>> 
         .collect())
 }
 
-// MailFields and migrations.
+// Facts and migrations.
 
 pub fn insert_fact(conn: &mut Db, bug: BugId, kind: FactKind, value: &str) -> Result<()> {
     diesel::insert_into(bug_facts::table)

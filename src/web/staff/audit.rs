@@ -149,10 +149,15 @@ pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];
-    csv::list(staff.portal, "audit.csv", &names, move |conn, before| {
-        let rows = store::audit::list(conn, &filter, before, csv::PAGE)?;
-        Ok(csv::Part::of(&rows, |row| row.id, record))
-    })
+    csv::list(
+        staff.portal.clone(),
+        "audit.csv",
+        &names,
+        move |conn, before| {
+            let rows = store::audit::list(conn, &filter, before, csv::PAGE)?;
+            Ok(csv::Part::of(&rows, |row| row.id, record))
+        },
+    )
     .await
 }
 

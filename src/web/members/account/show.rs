@@ -17,7 +17,7 @@ use crate::store::account::tokens::ApiToken;
 use crate::web::extract::{Form, Nothing, Path, Signed};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::ui::{Field, Input, Problems, When, ZONES};
 
 #[derive(Debug, Template)]
@@ -204,7 +204,6 @@ async fn present(signed: &Signed, typed: Option<Typed>, problems: Problems) -> R
 
 /// The page again, with a token's form as it was typed.
 pub(in crate::web::members) async fn present_token(
-    portal: &Portal,
     signed: &Signed,
     token: TokenForm,
     problems: Problems,
@@ -214,7 +213,7 @@ pub(in crate::web::members) async fn present_token(
         timezone: signed.visitor.user.timezone.clone(),
         token,
     };
-    present(portal, signed, Some(typed), problems).await
+    present(signed, Some(typed), problems).await
 }
 
 /// `GET /members/accounts`

@@ -159,12 +159,12 @@ async fn set_hit(member: Member, id: i64, hit: bool) -> Response {
 
 /// `POST /members/bugs/{id}/hit`
 pub async fn hit(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    set_hit(member.portal, member, id.0, true).await
+    set_hit(member, id.0, true).await
 }
 
 /// `POST /members/bugs/{id}/unhit`
 pub async fn unhit(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    set_hit(member.portal, member, id.0, false).await
+    set_hit(member, id.0, false).await
 }
 
 /// `GET /members/bugs/{id}/files/{file}`

@@ -39,12 +39,12 @@ async fn request(
 /// `POST /members/linodes/{id}/boot`
 pub async fn boot(member: Member, id: Path<i64>, form: Form<BootForm>) -> Response {
     let profile = form.0.profile.map(ConfigId);
-    request(member.portal, member, id.0, (JobKind::Boot, profile)).await
+    request(member, id.0, (JobKind::Boot, profile)).await
 }
 
 /// `POST /members/linodes/{id}/reboot`
 pub async fn reboot(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(member.portal, member, id.0, (JobKind::Reboot, None)).await
+    request(member, id.0, (JobKind::Reboot, None)).await
 }
 
 /// `GET /members/linodes/{id}/shutdown`
@@ -64,7 +64,7 @@ pub async fn ask_shutdown(member: Member, id: Path<i64>) -> Response {
 
 /// `POST /members/linodes/{id}/shutdown`
 pub async fn shutdown(member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(member.portal, member, id.0, (JobKind::Shutdown, None)).await
+    request(member, id.0, (JobKind::Shutdown, None)).await
 }
 
 /// How long a page waits for the host's answer before it is shown without.

@@ -13,13 +13,9 @@ use crate::web::fault::{Fault, Result};
 use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 
-pub(in crate::web::members) async fn find(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-) -> Result<LinodeDetail> {
+pub(in crate::web::members) async fn find(member: &Member, id: i64) -> Result<LinodeDetail> {
     let account = member.account;
-    portal::find(portal, move |conn| {
+    portal::find(&member.portal, move |conn| {
         store::linode::page::linode(conn, account, LinodeId(id))
     })
     .await

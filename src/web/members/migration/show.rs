@@ -458,5 +458,5 @@ pub async fn events(member: Member, bounds: Data<Bounds>, id: Path<i64>) -> Resp
     find(&member, id.0).await?;
     let account = Some(member.account);
     let reader = (&*member, &bounds.streams);
-    stream::stream(member.portal, reader, MigrationId(id.0), account)
+    stream::stream(member.portal.clone(), reader, MigrationId(id.0), account)
 }

@@ -291,7 +291,7 @@ pub(super) async fn again(
 
 fn present(member: &Member, found: &Loaded, (chosen, problems): (Vec<i64>, Problems)) -> Response {
     let status = problems.status();
-    let name = &portal.settings.programme_name;
+    let name = &member.portal.settings.programme_name;
     let page = member
         .page(Area::XenBeta, format!("{name} Registration"))
         .problems(problems);
@@ -329,7 +329,7 @@ pub async fn show(
         .read(move |conn, actor| find(conn, actor.require_account()?, (asked.0, now)))
         .await?;
     let picked = picked.0.linode.parse().ok().into_iter().collect();
-    present(&portal, &member, &found, (picked, Problems::default()))
+    present(&member, &found, (picked, Problems::default()))
 }
 
 /// `GET /members/xenbeta.cfm`: the link of old announcements.

@@ -170,10 +170,15 @@ pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
         "changed_utc",
         "hidden",
     ];
-    csv::list(staff.portal, "bugs.csv", &names, move |conn, before| {
-        let rows = store::bug::page::rows(conn, &filter, before, csv::PAGE)?;
-        Ok(csv::Part::of(&rows, |row| row.bug.id, record))
-    })
+    csv::list(
+        staff.portal.clone(),
+        "bugs.csv",
+        &names,
+        move |conn, before| {
+            let rows = store::bug::page::rows(conn, &filter, before, csv::PAGE)?;
+            Ok(csv::Part::of(&rows, |row| row.bug.id, record))
+        },
+    )
     .await
 }
 

@@ -181,5 +181,5 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
 pub async fn events(staff: Staff, bounds: Data<Bounds>, id: Path<i64>) -> Response {
     find(&staff.portal, id.0).await?;
     let reader = (&*staff, &bounds.streams);
-    stream::stream(staff.portal, reader, MigrationId(id.0), None)
+    stream::stream(staff.portal.clone(), reader, MigrationId(id.0), None)
 }

@@ -18,7 +18,7 @@ use crate::store::ownership::memory::Portal as Memory;
 use crate::web::extract::{Form, Nothing, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, ConfirmPage, Page, jump};
-use crate::web::portal::{self, Portal};
+use crate::web::portal;
 use crate::web::staff::heard;
 use crate::web::ui::{Link, Tag, When, Zone};
 

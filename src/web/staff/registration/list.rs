@@ -181,7 +181,7 @@ pub async fn csv(staff: Staff, asked: Query<Params>) -> Response {
         "migration_state",
     ];
     csv::list(
-        staff.portal,
+        staff.portal.clone(),
         "registrations.csv",
         &names,
         move |conn, after| {
