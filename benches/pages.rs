@@ -63,6 +63,10 @@ fn bench(on: On, name: &str) {
     fill(&app);
     // Only the portal under test is to hold it.
     let (url, _folder) = app.apart();
+    let url = match on {
+        On::Sqlite => url,
+        On::Postgresql => support::pg::by_socket(&url),
+    };
     let program = std::env::var("BENCH_PORTAL");
     let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_xenbeta"));
     let portal = Served::program(program, &url, "");

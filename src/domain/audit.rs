@@ -42,7 +42,7 @@ string_enum! {
         Register = "register", Registration = "registration",
         Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience",
         DownLimit = "downtime limit", TryFirst = "try first", Migration = "migration",
-        MigrationCancel = "migration.cancel", Trial = "migration.trial", Evacuate = "evacuate",
+        MigrationCancel = "migration.cancel", MovePause = "move.pause", Trial = "migration.trial", Evacuate = "evacuate",
         JobLost = "job.lost", JobRetry = "job.retry", JobPause = "job.pause",
         MailRetry = "mail.retry",
         Owner = "owner", LinodeHold = "linode.hold", LinodeBelieve = "linode.believe", LedgerPin = "ledger.pin",

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::db::{Db, direct};
 use super::error::Result;
 use super::limit::Limit;
-use super::schema::{holds, hosts, joint_acts, portal};
+use super::schema::{holds, hosts, joint_acts, move_pause, portal};
 use crate::domain::host::HostState;
 use crate::domain::ids::LinodeId;
 use crate::domain::ownership::joint::JointState;
@@ -23,6 +23,8 @@ pub struct Attention {
     pub untrusted: Option<i64>,
     /// Acts that wait for a second member of staff.
     pub asked: Option<i64>,
+    /// No new move begins.
+    pub moves_paused: Option<Time>,
 }
 
 pub fn get(conn: &mut Db) -> Result<Attention> {
@@ -41,6 +43,7 @@ pub fn get(conn: &mut Db) -> Result<Attention> {
                 .filter(joint_acts::state.eq(JointState::Asked))
                 .select(diesel::dsl::count_star())
                 .first_value(),
+            move_pause::table.select(move_pause::made_at).first_value(),
         ))
         .get_result(conn))?)
 }
@@ -52,6 +55,8 @@ pub struct Pause {
     /// Seconds that portals have watched: the window of a way back is counted in them, too.
     pub watched_s: i64,
     pub held_since: Option<Time>,
+    /// Since when no new move begins.
+    pub moves_paused: Option<Time>,
 }
 
 pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause> {
@@ -64,6 +69,7 @@ pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause> {
                 .filter(holds::linode_id.eq(linode))
                 .select(holds::since)
                 .first_value(),
+            move_pause::table.select(move_pause::made_at).first_value(),
         ))
         .get_result(conn)?)
 }

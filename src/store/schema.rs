@@ -744,6 +744,18 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
+    move_pause (id) {
+        id -> BigInt,
+        reason -> Text,
+        made_by -> BigInt,
+        made_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
     move_times (id) {
         id -> BigInt,
         timezone -> Text,
@@ -1152,6 +1164,7 @@ diesel::joinable!(migration_events -> migrations (migration_id));
 diesel::joinable!(migrations -> accounts (account_id));
 diesel::joinable!(migrations -> linodes (linode_id));
 diesel::joinable!(migrations -> registrations (registration_id));
+diesel::joinable!(move_pause -> users (made_by));
 diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
 diesel::joinable!(receipts -> migrations (migration_id));
@@ -1206,6 +1219,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     linodes,
     migration_events,
     migrations,
+    move_pause,
     move_times,
     muted_mails,
     name_words,

@@ -14,6 +14,7 @@ use xenbeta::store::db::Database;
 
 pub struct Pg {
     port: u16,
+    folder: PathBuf,
     next: AtomicU32,
 }
 
@@ -22,6 +23,14 @@ static PG: OnceLock<Pg> = OnceLock::new();
 /// The URL of a fresh database with the schema in it.
 pub fn fresh_database() -> String {
     PG.get_or_init(start).fresh()
+}
+
+/// The same database by the server's socket, as a portal on its server's machine reaches it.
+pub fn by_socket(url: &str) -> String {
+    let pg = PG.get().expect("a server");
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let (folder, port) = (pg.folder.display(), pg.port);
+    format!("postgres:///{name}?host={folder}&port={port}&user=xenbeta")
 }
 
 impl Pg {
@@ -101,7 +110,8 @@ fn start() -> Pg {
     command
         .arg("-D")
         .arg(&data)
-        .args(["-h", "127.0.0.1", "-k", "", "-p", &port.to_string()])
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"])
+        .arg(&folder)
         .args([
             "-c",
             "fsync=off",
@@ -129,6 +139,7 @@ fn start() -> Pg {
     });
     let pg = Pg {
         port,
+        folder,
         next: AtomicU32::new(0),
     };
     let until = Instant::now() + Duration::from_secs(60);

@@ -14,6 +14,7 @@ pub(super) mod leftovers;
 pub(super) mod log_text;
 pub mod offer;
 pub mod offer_again;
+pub mod pause;
 pub(super) mod reported;
 pub(super) mod retry;
 pub mod schedule;

@@ -46,6 +46,8 @@ pub struct Choices {
     pub free: Vec<Time>,
     /// The new host's agent knows trials, so it can be tried there first.
     pub can_try_first: bool,
+    /// No new move begins now.
+    pub is_paused: bool,
 }
 
 impl App {
@@ -72,6 +74,7 @@ impl App {
                 free,
                 limits,
                 can_try_first: store::host::speaks(conn, row.destination_host_id, KNOWS_TRIALS)?,
+                is_paused: store::migration::pause::since(conn)?.is_some(),
             })
         })
     }

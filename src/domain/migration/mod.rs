@@ -30,6 +30,11 @@ string_enum! {
 }
 use MigrationState as State;
 
+/// May one of this kind begin? While staff pause new moves only what brings a Linode home does.
+pub fn may_begin(kind: MigrationKind, is_paused: bool) -> bool {
+    !is_paused || kind == MigrationKind::Return
+}
+
 string_enum! {
     /// What a running migration is doing now. Most steps are the job of the same name.
     pub enum Step {

@@ -5,6 +5,7 @@ pub mod chosen;
 pub mod digests;
 pub mod list;
 pub mod page;
+pub mod pause;
 pub mod queue;
 pub mod timing;
 

@@ -2,13 +2,16 @@
 
 use diesel::prelude::*;
 
-use super::Migration;
+use super::{Migration, pause};
 use crate::domain::account::UserRole;
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::hold::{self, InStep};
-use crate::domain::migration::{BEFORE_THE_STOP, IN_SLOTS, MigrationKind, MigrationState, Step};
+use crate::domain::migration::{
+    BEFORE_THE_STOP, IN_SLOTS, MigrationKind, MigrationState, Step, may_begin,
+};
 use crate::domain::placement::Link;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::Result;
@@ -205,11 +208,14 @@ fn is_waiting(now: Time) -> _ {
     migrations::state.eq(queued).and(is_due)
 }
 
-/// Queued migrations whose copying is due, in queue order; `limit` bounds one round of the scheduler.
+/// Queued migrations whose copying is due and that may begin, in queue order; `limit` bounds one round of the scheduler.
 pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>> {
+    let is_paused = pause::since(conn)?.is_some();
+    let kinds = MigrationKind::those(|kind| may_begin(kind, is_paused));
     Ok(links(
         migrations::table
             .filter(is_waiting(now))
+            .filter(migrations::kind.eq_any(kinds))
             .order((waits_since(), migrations::id))
             .select(link_columns())
             .limited(limit)

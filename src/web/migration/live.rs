@@ -6,7 +6,7 @@ use super::trial;
 use crate::app::job::progress::{self, Seen};
 use crate::domain::host::SILENT_S;
 use crate::domain::job::{JobKind, JobState};
-use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step};
+use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step, may_begin};
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
 use crate::domain::trial::First;
@@ -137,6 +137,12 @@ pub fn is_moving(state: State, queue: Place) -> bool {
     is_at_work(state) || is_to_go_on || queue.is_asked
 }
 
+/// It would begin, and new moves are paused.
+pub fn waits_for_all(migration: &Migration, queue: Place) -> bool {
+    let is_paused = queue.pause.moves_paused.is_some();
+    migration.state == State::Queued && !may_begin(migration.kind, is_paused)
+}
+
 fn phase(of: Watched<'_>, now: Time) -> String {
     let Watched {
         migration,
@@ -158,6 +164,7 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         State::Offered => "Waiting for your click.".to_owned(),
         State::Queued => match queue.position {
             Some(_) if queue.shut.is_some() => shut(queue),
+            _ if waits_for_all(migration, queue) => "On hold: our staff let no new move begin for a while. Yours keeps its place and its time, and begins by itself.".to_owned(),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
             Some(place) => format!("Number {place} in the queue."),
             None => match migration.begin_at {

@@ -170,8 +170,16 @@ pub(super) fn alarms(of: &Attention, zone: Zone) -> Vec<Crumb> {
             format!("The clock jumped by {}", jump(by)),
         )
     });
+    let paused = of.moves_paused.map(|since| {
+        let since = zone.show(since).text;
+        alarm(
+            "/staff/migrations/pause",
+            format!("New moves are paused since {since}"),
+        )
+    });
     [
         recovery,
+        paused,
         counted(of.held, "/staff/held", "Linode is held", "Linodes are held"),
         counted(
             of.untrusted,

@@ -53,6 +53,18 @@ pub fn configure(surface: &mut ServiceConfig) {
         )
         .route("/staff/migrations", get_by(Read).to(migration::list::list))
         .route(
+            "/staff/migrations/pause",
+            get_by(Read).to(migration::pause::show),
+        )
+        .route(
+            "/staff/migrations/pause",
+            post_by(Moves).to(migration::pause::pause),
+        )
+        .route(
+            "/staff/migrations/pause/end",
+            post_by(Moves).to(migration::pause::end),
+        )
+        .route(
             "/staff/migrations/{id}",
             get_by(Read).to(migration::show::show),
         )

@@ -154,6 +154,7 @@ export async function addresses(member, staff) {
       takeover: `${host}/joint/takeover`,
       waive: `${host}/joint/waive`,
       jobs: "/staff/jobs",
+      "migrations-paused": "/staff/migrations/pause",
       "jobs-paused": "/staff/jobs/pauses",
       batches: "/staff/batches",
       job: bare,

@@ -8,6 +8,7 @@ mod cut_short;
 mod engine;
 pub mod holding;
 mod limit;
+mod pause;
 mod places;
 mod progress;
 mod receipt;

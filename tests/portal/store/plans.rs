@@ -31,7 +31,7 @@ const MEMBERS: [&str; 18] = [
     "/receipt-keys.json",
 ];
 
-const STAFF: [&str; 76] = [
+const STAFF: [&str; 77] = [
     "/staff/",
     "/staff/bugs",
     "/staff/bugs?state=all&q=disk&before=9000",
@@ -64,6 +64,7 @@ const STAFF: [&str; 76] = [
     "/staff/migrations?q=mia@&state=failed",
     "/staff/jobs?q=web&before=9000",
     "/staff/jobs?state=failed&kind=purge&host=1&age=24",
+    "/staff/migrations/pause",
     "/staff/jobs/pauses",
     "/staff/jobs/retry?kind=purge&host=1",
     "/staff/batches",
@@ -111,7 +112,8 @@ const STAFF: [&str; 76] = [
 ];
 
 /// Tables that stay small (or are one row), and may be read as a whole.
-const SMALL: [&str; 17] = [
+const SMALL: [&str; 18] = [
+    "move_pause",
     "job_pauses",
     "alerts",
     "plans",

@@ -81,6 +81,8 @@ pub struct MigratePage {
     pub open_more: bool,
     /// What came of the last trial, if its clone ran and did not come up.
     pub tried: Option<String>,
+    /// It has not begun, and no new move begins now.
+    pub is_paused: bool,
 }
 
 /// The provider's quiet hours in words.
@@ -201,6 +203,7 @@ impl MigratePage {
             }),
             accept,
             tried: warning(facts.trial),
+            is_paused: facts.choices.is_paused && facts.migration.started_at.is_none(),
             open_more: page
                 .problems
                 .list()

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod list;
+pub mod pause;
 pub mod receipt;
 pub mod rows;
 pub mod shared;

@@ -10,7 +10,7 @@ use crate::domain::trial::First;
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;
-use crate::web::migration::live::is_at_work;
+use crate::web::migration::live::{is_at_work, waits_for_all};
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Link, When, Zone, units};
 
@@ -132,6 +132,12 @@ impl Waits<'_> {
                 Some(row.offered_at),
                 "The member starts it; staff can cancel it. The offer ends by itself.",
                 Vec::new(),
+            )),
+            State::Queued if waits_for_all(row, self.detail.queue) => Some(self.view(
+                "staff: they let no new move begin".to_owned(),
+                self.detail.queue.pause.moves_paused,
+                "Staff let new moves begin again.",
+                vec![Link::new("/staff/migrations/pause", "New moves")],
             )),
             State::Queued => Some(self.view(
                 "its time, and for a free place on both hosts and between them".to_owned(),

@@ -1,0 +1,1 @@
+DROP TABLE move_pause;
