@@ -13,6 +13,7 @@ use super::Client;
 use crate::app::App;
 use crate::app::account::sign_in::Visitor;
 use crate::app::context::Actor;
+use crate::app::doors::Door;
 use crate::app::error::AppError;
 use crate::domain::account::Right;
 use crate::domain::ids::AccountId;
@@ -59,6 +60,11 @@ impl Signed {
     ) -> Result<Result<T, Problems>> {
         let actor = self.actor.clone();
         portal::submit(&self.portal, move |app| call(app, &actor)).await
+    }
+
+    /// They come to a door once more.
+    pub fn knock(&self, door: Door) -> Result<()> {
+        Ok(self.portal.doors.knock(door, &self.actor.address)?)
     }
 
     /// For the audit trail and sessions.

@@ -109,10 +109,7 @@ pub async fn begin(signed: Signed, query: Query<NextQuery>) -> Response {
 /// `POST /members/accounts/second-factor/setup`: shows the recovery codes, once, so no redirect.
 pub async fn set(signed: Signed, form: Form<SetupForm>) -> Response {
     // Whoever has a session that is not theirs could try codes of a key of their own: that opens nothing, and costs little.
-    signed
-        .portal
-        .doors
-        .knock(Door::Token, &signed.actor.address)?;
+    signed.knock(Door::Token)?;
     let SetupForm { code, sealed, next } = form.0;
     let setup = signed
         .act(move |app, actor| app.second_factor_of(actor, sealed))
@@ -187,10 +184,7 @@ pub async fn ask_codes(signed: Signed) -> Response {
 
 /// `POST /members/accounts/second-factor/codes`: shows them, once, so no redirect.
 pub async fn make_codes(signed: Signed, _: Form<Nothing>) -> Response {
-    signed
-        .portal
-        .doors
-        .knock(Door::Token, &signed.actor.address)?;
+    signed.knock(Door::Token)?;
     let codes = signed
         .act(App::new_recovery_codes)
         .await

@@ -24,10 +24,7 @@ pub struct TokenPage {
 
 /// `POST /members/accounts/tokens`: shows the token, once, so no redirect; the same form sent again shows none.
 pub async fn make(signed: Signed, form: Form<TokenForm>) -> Response {
-    signed
-        .portal
-        .doors
-        .knock(Door::Token, &signed.actor.address)?;
+    signed.knock(Door::Token)?;
     let typed = form.0;
     let wish = match typed.parse() {
         Ok(wish) => wish,

@@ -57,10 +57,7 @@ fn changed(count: usize) -> Problems {
 
 /// `POST /members/xenbeta`
 pub async fn register(member: Member, form: Form<RegisterForm>) -> Response {
-    member
-        .portal
-        .doors
-        .knock(Door::Register, &member.actor.address)?;
+    member.knock(Door::Register)?;
     let back = Params {
         q: form.0.q.clone(),
         ..Params::default()
