@@ -270,43 +270,74 @@ fn tell(tx: &mut Tx<'_>, of: &Batch, account: AccountId) -> Result<(), AppError>
         return Ok(());
     }
     let done = store::batch::done_of(tx.conn, of.id, account)?;
-    if let [(item, _)] = done.as_slice()
-        && of.kind != BatchKind::Evacuate
+    let line = |(item, label): (Item, String)| Told {
+        linode: item.linode_id,
+        line: if item.closes {
+            format!("{label} (its last move is confirmed with this, and its way back closed)")
+        } else {
+            label
+        },
+    };
+    let lines: Vec<Told> = done.into_iter().map(line).collect();
+    let act = Act {
+        kind: of.kind,
+        reason: &of.reason,
+        at: of.not_before,
+    };
+    tell_account(tx, account, act, &lines)
+}
+
+/// What members of an account are told of one of its Linodes.
+pub(super) struct Told {
+    pub linode: LinodeId,
+    pub line: String,
+}
+
+/// What was done with each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Act<'a> {
+    pub kind: BatchKind,
+    pub reason: &'a str,
+    pub at: Option<Time>,
+}
+
+/// One mail for all of an account, to each of its members.
+pub(super) fn tell_account(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    act: Act<'_>,
+    done: &[Told],
+) -> Result<(), AppError> {
+    if let [only] = done
+        && act.kind != BatchKind::Evacuate
     {
-        return tell_of_one(tx, of, item);
+        return tell_of_one(tx, act, only.linode);
     }
     if done.is_empty() {
         return Ok(());
     }
-    let line = |(item, label): &(Item, String)| {
-        if item.closes {
-            format!("{label} (its last move is confirmed with this, and its way back closed)")
-        } else {
-            label.clone()
-        }
-    };
-    let lines: Vec<String> = done.iter().map(line).collect();
+    let lines: Vec<&str> = done.iter().map(|it| it.line.as_str()).collect();
     let lines = lines.join("\n");
     for user in store::account::users_of_account(tx.conn, account)? {
         let mail = UserMail::Batch {
-            kind: of.kind,
+            kind: act.kind,
             count: done.len(),
             linodes: &lines,
-            reason: &of.reason,
-            at: of.not_before,
+            reason: act.reason,
+            at: act.at,
         };
         tx.mail(&user, mail)?;
     }
     Ok(())
 }
 
-fn tell_of_one(tx: &mut Tx<'_>, of: &Batch, item: &Item) -> Result<(), AppError> {
-    let Some(linode) = store::linode::linode(tx.conn, item.linode_id)? else {
+fn tell_of_one(tx: &mut Tx<'_>, act: Act<'_>, linode: LinodeId) -> Result<(), AppError> {
+    let Some(linode) = store::linode::linode(tx.conn, linode)? else {
         return Ok(());
     };
-    match of.kind {
+    match act.kind {
         BatchKind::Approve => tx.mail_about(&linode, LinodeMail::Approved),
-        BatchKind::Decline => tx.mail_about(&linode, LinodeMail::Declined { reason: &of.reason }),
+        BatchKind::Decline => tx.mail_about(&linode, LinodeMail::Declined { reason: act.reason }),
         BatchKind::Evacuate | BatchKind::Retry => Ok(()),
         BatchKind::Configure | BatchKind::Graduate => {
             let newest = store::migration::of_linode(tx.conn, linode.id)?;

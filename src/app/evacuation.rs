@@ -163,13 +163,19 @@ fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppEr
     Ok(planner::plan(source, residents, places))
 }
 
-fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
-    let why = Markdown::parse(order.why.trim(), MOST_WHY)
+/// Why, in words that members can be shown.
+pub(super) fn checked_why(why: &str) -> Result<String, AppError> {
+    let why = Markdown::parse(why.trim(), MOST_WHY)
         .map_err(|fault| AppError::invalid("why", fault.to_string()))?;
     if why.is_empty() {
         let message = "Say why, in words for the members it concerns";
         return Err(AppError::invalid("why", message));
     }
+    Ok(why.as_str().to_owned())
+}
+
+fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
+    let why = checked_why(&order.why)?;
     if let Some(at) = order.at
         && (at <= now || at > now.plus_days(MOST_DAYS))
     {
@@ -182,9 +188,56 @@ fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
         )));
     }
     Ok(Order {
-        why: why.as_str().to_owned(),
+        why,
         ..order.clone()
     })
+}
+
+/// Closes a host whose Linodes are moved off it one after the other, by what follows.
+pub(super) fn begin(tx: &mut Tx<'_>, host: HostId, why: &str) -> Result<(), AppError> {
+    drain(tx, host, &now_for(why))
+}
+
+fn now_for(why: &str) -> Order {
+    Order {
+        why: why.to_owned(),
+        at: None,
+        moves: Vec::new(),
+    }
+}
+
+/// Moves one off, to the host that the plan has for it now, while its host is still to be emptied; or says why it cannot be.
+pub(super) fn move_off(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    (host, why): (HostId, &str),
+    linode: LinodeId,
+) -> Result<Result<(), String>, AppError> {
+    let row = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
+    if row.emptying_since.is_none() {
+        return Ok(Err(format!("{} is not being emptied any more.", row.name)));
+    }
+    let places = store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?;
+    let source = places.iter().find(|place| place.room.host == host);
+    let source = source.cloned().ok_or(AppError::NotFound)?;
+    let residents = store::evacuation::residents(tx.conn, host, Some(&[linode]))?;
+    let plan = planner::plan(source, residents, places);
+    let Some((_, to)) = plan.moves().next() else {
+        let why = plan.lines.first().map(|line| plan.reason(line));
+        return Ok(Err(
+            why.unwrap_or_else(|| "it is not there any more".to_owned())
+        ));
+    };
+    let wanted = Wanted {
+        linode,
+        to,
+        close: false,
+    };
+    let answers = evacuate_all(tx, (actor, host, &now_for(why)), &[wanted])?;
+    Ok(answers
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, answer)| answer))
 }
 
 /// The host takes no new Linodes while it is emptied. Refused if nobody can be moved off it.

@@ -34,6 +34,7 @@ pub mod registration;
 mod retention;
 pub mod secrets;
 pub mod trial;
+pub mod wave;
 
 use std::sync::Arc;
 

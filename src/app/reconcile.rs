@@ -11,6 +11,7 @@ use super::host::liveness::SILENT_S;
 use super::migration::event_details::EventDetails;
 use super::migration::guard::may_still_ask;
 use super::ownership::proof::{self, OldDisks, Purge};
+use super::wave;
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, MigrationKind};
@@ -206,8 +207,10 @@ fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>
         overall: programme.max_overall,
         per_link: programme.max_per_link,
         doors: store::host::room::doors(conn, now.plus_s(-SILENT_S), None)?,
+        waves: wave::gate::limits(conn, now)?,
     };
     let waiting = store::migration::queue::waiting(conn, due_by, WAITING)?;
+    let waiting = wave::pause::unpaused(conn, waiting)?;
     let running = store::migration::queue::in_slots(conn)?;
     Ok(placement::admit(&waiting, &running, &limits))
 }
@@ -220,6 +223,7 @@ fn admit(
 ) -> Result<(usize, Vec<MigrationId>)> {
     // Two portals must not both fill the last slot.
     lock_scheduler(tx.conn)?;
+    wave::gate::close_all(tx)?;
     let mut chosen = chosen(tx.conn, (tx.now, due_by))?;
     chosen.retain(|id| only.is_none_or(|only| only == *id));
     let (due, unasked) = due_of(tx, &chosen, due_by)?;

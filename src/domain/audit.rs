@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ids::{
     BatchId, BugId, ConfigId, DiskId, FaqId, HostId, JobId, LinodeId, MailId, MigrationId,
-    QuestionId, RegistrationId, UserId,
+    QuestionId, RegistrationId, UserId, WaveId,
 };
 use super::ownership::joint::{JointKind, JointState};
 use super::programme::TextSection;
@@ -38,7 +38,7 @@ string_enum! {
         Power = "power",
         LinodeRename = "linode.rename", NeverBoth = "linode.never_both", Checks = "linode.checks", DiskRename = "disk.rename", Rdns = "rdns", ConfigProfile = "profile",
         ConfigProfileAdd = "profile.add", ConfigProfileDelete = "profile.delete",
-        Batch = "batch",
+        Batch = "batch", Wave = "wave", MovesPause = "moves.pause",
         Register = "register", Registration = "registration",
         Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience",
         DownLimit = "downtime limit", TryFirst = "try first", Migration = "migration",
@@ -91,6 +91,7 @@ pub enum Object<'a> {
     Question(QuestionId),
     Registration(RegistrationId),
     User(UserId),
+    Wave(WaveId),
     Address(LinodeId, &'a str),
     ConfigProfile(LinodeId, ConfigId),
     Disk(LinodeId, DiskId),
@@ -124,6 +125,7 @@ impl fmt::Display for Object<'_> {
             Self::Question(id) => write!(f, "question {id}"),
             Self::Registration(id) => write!(f, "registration {id}"),
             Self::User(id) => write!(f, "user {id}"),
+            Self::Wave(id) => write!(f, "wave {id}"),
             Self::Address(of, address) => write!(f, "linode {of}, address {address}"),
             Self::ConfigProfile(of, id) => write!(f, "linode {of}, config profile {id}"),
             Self::Disk(of, id) => write!(f, "linode {of}, disk {id}"),
@@ -149,6 +151,7 @@ impl Object<'_> {
             Self::Job(JobId(id)),
             Self::User(UserId(id)),
             Self::Mail(MailId(id)),
+            Self::Wave(WaveId(id)),
         ];
         named.into_iter().find(|thing| thing.to_string() == text)
     }

@@ -21,7 +21,7 @@ macro_rules! ids {
 ids! {
     AccountId, UserId, PlanId, LinodeId, DiskId, ConfigId, IpId, HostId, RegistrationId, MigrationId, JobId, SessionId,
     TokenId, MailId, AuditId,
-    BugId, BugPostId, BugFileId, FaqId, QuestionId, JointActId, TrialId, BatchId, JobPauseId,
+    BugId, BugPostId, BugFileId, FaqId, QuestionId, JointActId, TrialId, BatchId, JobPauseId, WaveId,
 }
 
 /// Config profiles that are added in the portal have numbers from here on: no manager comes so far.

@@ -35,3 +35,5 @@ pub mod text;
 pub mod time;
 pub mod trial;
 pub mod values;
+#[cfg(feature = "portal")]
+pub mod wave;

@@ -23,6 +23,8 @@ pub struct Attention {
     pub untrusted: Option<i64>,
     /// Acts that wait for a second member of staff.
     pub asked: Option<i64>,
+    /// Since when staff hold all moves back.
+    pub moves_paused_at: Option<Time>,
 }
 
 pub fn get(conn: &mut Db) -> Result<Attention> {
@@ -41,6 +43,7 @@ pub fn get(conn: &mut Db) -> Result<Attention> {
                 .filter(joint_acts::state.eq(JointState::Asked))
                 .select(diesel::dsl::count_star())
                 .first_value(),
+            portal::moves_paused_at,
         ))
         .get_result(conn))?)
 }
@@ -52,6 +55,8 @@ pub struct Pause {
     /// Seconds that portals have watched: the window of a way back is counted in them, too.
     pub watched_s: i64,
     pub held_since: Option<Time>,
+    /// Since when staff hold all moves back.
+    pub moves_paused_at: Option<Time>,
 }
 
 pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause> {
@@ -64,6 +69,7 @@ pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause> {
                 .filter(holds::linode_id.eq(linode))
                 .select(holds::since)
                 .first_value(),
+            portal::moves_paused_at,
         ))
         .get_result(conn)?)
 }

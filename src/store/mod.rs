@@ -43,3 +43,4 @@ mod together;
 pub mod trial;
 pub mod types;
 pub mod wake;
+pub mod wave;

@@ -842,6 +842,9 @@ diesel::table! {
         watched_at -> Nullable<Utc>,
         clock_jump_s -> Nullable<BigInt>,
         clock_jump_at -> Nullable<Utc>,
+        moves_paused_at -> Nullable<Utc>,
+        moves_paused_by -> Text,
+        moves_paused_why -> Text,
     }
 }
 
@@ -1106,6 +1109,62 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    wave_items (wave_id, linode_id) {
+        wave_id -> BigInt,
+        linode_id -> BigInt,
+        account_id -> BigInt,
+        registration_id -> Nullable<BigInt>,
+        place -> Integer,
+        state -> Text,
+        migration_id -> Nullable<BigInt>,
+        why -> Text,
+        again_at -> Nullable<Utc>,
+        given_at -> Nullable<Utc>,
+        told_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    waves (id) {
+        id -> BigInt,
+        name -> Text,
+        kind -> Text,
+        state -> Text,
+        made_by -> BigInt,
+        made_at -> Utc,
+        once -> Text,
+        run_by -> Nullable<BigInt>,
+        address -> Text,
+        source_host_id -> Nullable<BigInt>,
+        reason -> Text,
+        sequence -> Text,
+        canary -> Integer,
+        watch_s -> Integer,
+        at_once -> Integer,
+        per_host -> Integer,
+        out_most -> Integer,
+        window_begins -> Nullable<Integer>,
+        window_ends -> Nullable<Integer>,
+        least -> Integer,
+        failed_percent -> Integer,
+        slow_percent -> Integer,
+        bugs_most -> Integer,
+        unfair_most -> Integer,
+        started_at -> Nullable<Utc>,
+        gate_from -> Nullable<Utc>,
+        why -> Text,
+        paused_at -> Nullable<Utc>,
+        ended_at -> Nullable<Utc>,
+    }
+}
+
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::joinable!(batch_accounts -> accounts (account_id));
 diesel::joinable!(batch_accounts -> batches (batch_id));
@@ -1161,6 +1220,12 @@ diesel::joinable!(registrations -> linodes (linode_id));
 diesel::joinable!(second_factors -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(users -> accounts (account_id));
+diesel::joinable!(wave_items -> accounts (account_id));
+diesel::joinable!(wave_items -> linodes (linode_id));
+diesel::joinable!(wave_items -> migrations (migration_id));
+diesel::joinable!(wave_items -> waves (wave_id));
+diesel::joinable!(waves -> hosts (source_host_id));
+diesel::joinable!(waves -> users (made_by));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     alerts,
@@ -1232,5 +1297,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     usage_days,
     usage_rounds,
     users,
+    wave_items,
+    waves,
     weight_rule,
 );

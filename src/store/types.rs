@@ -20,7 +20,7 @@ use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{
     AccountId, AuditId, BatchId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId,
     IpId, JobId, JobPauseId, JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId,
-    RegistrationId, SessionId, TokenId, TrialId, UserId,
+    RegistrationId, SessionId, TokenId, TrialId, UserId, WaveId,
 };
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::check::CheckState;
@@ -35,6 +35,7 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::domain::trial::TrialState;
+use crate::domain::wave::{ItemState, Sequence, WaveKind, WaveState};
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
 #[derive(Clone, Copy, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
@@ -254,6 +255,7 @@ ids!(
     TrialId,
     BatchId,
     JobPauseId,
+    WaveId,
 );
 string_enums!(
     Platform,
@@ -275,6 +277,10 @@ string_enums!(
     BatchKind,
     BatchState,
     ItemOutcome,
+    WaveKind,
+    WaveState,
+    ItemState,
+    Sequence,
     MailState,
     Part,
     Side,

@@ -1,4 +1,4 @@
-//! Loops that run without a request: the reconciler, the mailer, batches of registrations, the roll-up of usage, PostgreSQL's notifications. Each is a thread that
+//! Loops that run without a request: the reconciler, the mailer, batches of registrations, waves, the roll-up of usage, PostgreSQL's notifications. Each is a thread that
 //! ends when it is told to; each only calls into `app`.
 
 pub mod batches;
@@ -7,6 +7,7 @@ pub mod notifications;
 pub mod reconciler;
 pub mod stop;
 pub mod usage;
+pub mod waves;
 
 use std::thread::JoinHandle;
 
@@ -39,6 +40,8 @@ pub fn start(
     loops.push(spawn("usage", move || usage::run(&its_app, &its_stop))?);
     let (its_app, its_stop) = (app.clone(), stop.clone());
     loops.push(spawn("batches", move || batches::run(&its_app, &its_stop))?);
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    loops.push(spawn("waves", move || waves::run(&its_app, &its_stop))?);
     if let Some(transport) = mail {
         let (its_app, its_stop) = (app.clone(), stop.clone());
         loops.push(spawn("mailer", move || {

@@ -60,6 +60,7 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool> 
         stop_limit_s: row.stop_limit_s,
     };
     let offer = store::migration::insert(tx.conn, &new).map_err(one_live)?;
+    store::wave::follow(tx.conn, row.id, offer.id)?;
     let kept = Change {
         patience_s: Some(row.patience_s),
         down_limit_s: Some(row.down_limit_s),

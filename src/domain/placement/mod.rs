@@ -7,7 +7,7 @@ pub mod schedule;
 use std::collections::{BTreeMap, HashMap};
 
 use super::host::{HostRole, HostState};
-use super::ids::{HostId, MigrationId, PlanId};
+use super::ids::{HostId, MigrationId, PlanId, WaveId};
 use super::migration::MigrationKind;
 use super::platform::{Platform, TO};
 use super::string_enum::StringEnum;
@@ -251,6 +251,32 @@ pub struct Limits {
     pub per_link: i32,
     /// How many a host takes part in at once, if in any.
     pub doors: BTreeMap<HostId, Door>,
+    pub waves: Waves,
+}
+
+/// What waves allow of their moves, beside all the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Waves {
+    /// Which wave a move is of; most are of none.
+    pub of: BTreeMap<MigrationId, WaveId>,
+    /// One that is not here holds nothing back any more.
+    pub limits: BTreeMap<WaveId, WaveLimit>,
+}
+
+/// Moves of a wave at work at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaveLimit {
+    /// 0: none begins.
+    pub at_once: i32,
+    /// On a host, as its source or its destination.
+    pub per_host: i32,
+}
+
+impl Waves {
+    fn limit(&self, link: &Link) -> Option<(WaveId, WaveLimit)> {
+        let wave = *self.of.get(&link.migration)?;
+        Some((wave, *self.limits.get(&wave)?))
+    }
 }
 
 /// Why one of the two hosts of a move cannot do its part now.
@@ -300,39 +326,136 @@ pub fn stops(due: &[Link], stopped: &[Link], at_once: i32) -> Vec<MigrationId> {
     free
 }
 
+/// What is taken of the limits.
+#[derive(Default)]
+struct Busy {
+    overall: i32,
+    hosts: HashMap<HostId, i32>,
+    links: HashMap<(HostId, HostId), i32>,
+    waves: HashMap<WaveId, i32>,
+    /// Of a wave, on a host.
+    of_wave: HashMap<(WaveId, HostId), i32>,
+}
+
+impl Busy {
+    fn take(&mut self, link: &Link, limits: &Limits) {
+        self.overall = self.overall.saturating_add(1);
+        *self
+            .links
+            .entry((link.source, link.destination))
+            .or_default() += 1;
+        let wave = limits.waves.limit(link).map(|(wave, _)| wave);
+        for host in [link.source, link.destination] {
+            *self.hosts.entry(host).or_default() += 1;
+            if let Some(wave) = wave {
+                *self.of_wave.entry((wave, host)).or_default() += 1;
+            }
+        }
+        if let Some(wave) = wave {
+            *self.waves.entry(wave).or_default() += 1;
+        }
+    }
+
+    fn has_place(&self, link: &Link, limits: &Limits) -> bool {
+        let hosts = [link.source, link.destination];
+        let is_busy = |host: &HostId| {
+            let slots = limits.doors.get(host).map_or(0, |door| door.slots);
+            self.hosts.get(host).copied().unwrap_or(0) >= slots
+        };
+        let between = (link.source, link.destination);
+        let on_link = self.links.get(&between).copied().unwrap_or(0);
+        let wave_has = limits.waves.limit(link).is_none_or(|(wave, limit)| {
+            let on = |host: &HostId| self.of_wave.get(&(wave, *host)).copied().unwrap_or(0);
+            self.waves.get(&wave).copied().unwrap_or(0) < limit.at_once
+                && hosts.iter().all(|host| on(host) < limit.per_host)
+        });
+        self.overall < limits.overall
+            && on_link < limits.per_link
+            && !hosts.iter().any(is_busy)
+            && wave_has
+    }
+}
+
 /// Which of `waiting` (in queue order) may start beside `running`. A later one may pass an earlier one that waits for
 /// a busy host, so that one slow host does not hold up the others.
 pub fn admit(waiting: &[Link], running: &[Link], limits: &Limits) -> Vec<MigrationId> {
-    let mut overall = i32::try_from(running.len()).unwrap_or(i32::MAX);
-    let mut hosts: HashMap<HostId, i32> = HashMap::new();
-    let mut links: HashMap<(HostId, HostId), i32> = HashMap::new();
+    let mut busy = Busy::default();
     for link in running {
-        *hosts.entry(link.source).or_default() += 1;
-        *hosts.entry(link.destination).or_default() += 1;
-        *links.entry((link.source, link.destination)).or_default() += 1;
+        busy.take(link, limits);
     }
     let mut admitted = Vec::new();
     for link in waiting {
-        let busy = |host: HostId| {
-            hosts.get(&host).copied().unwrap_or(0)
-                >= limits.doors.get(&host).map_or(0, |door| door.slots)
-        };
-        if shut(link, &limits.doors).is_some() {
+        if shut(link, &limits.doors).is_some() || !busy.has_place(link, limits) {
             continue;
         }
-        let on_link = links.entry((link.source, link.destination)).or_default();
-        if overall >= limits.overall
-            || *on_link >= limits.per_link
-            || busy(link.source)
-            || busy(link.destination)
-        {
-            continue;
-        }
-        overall += 1;
-        *on_link += 1;
-        *hosts.entry(link.source).or_default() += 1;
-        *hosts.entry(link.destination).or_default() += 1;
+        busy.take(link, limits);
         admitted.push(link.migration);
     }
     admitted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::host::HostState;
+
+    fn limits(of: &[(i64, i64)], wave: WaveLimit) -> Limits {
+        let door = Door {
+            state: HostState::Enabled,
+            enrolled: true,
+            heard: true,
+            slots: 10,
+        };
+        let id = |(migration, wave): &(i64, i64)| (MigrationId(*migration), WaveId(*wave));
+        Limits {
+            overall: 100,
+            per_link: 100,
+            doors: (1..=9).map(|host| (HostId(host), door)).collect(),
+            waves: Waves {
+                of: of.iter().map(id).collect(),
+                limits: BTreeMap::from([(WaveId(1), wave)]),
+            },
+        }
+    }
+
+    fn link(migration: i64, source: i64, destination: i64) -> Link {
+        Link {
+            migration: MigrationId(migration),
+            source: HostId(source),
+            destination: HostId(destination),
+            is_back: false,
+        }
+    }
+
+    #[test]
+    fn a_wave_is_one_more_limit_and_only_its_own_moves_have_it() {
+        let of = [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2)];
+        let waiting = [
+            link(1, 1, 5),
+            link(2, 1, 6),
+            link(3, 2, 6),
+            link(4, 3, 7),
+            link(5, 1, 5),
+            link(6, 1, 5),
+        ];
+        let admitted = |running: &[Link], at_once, per_host| -> Vec<i64> {
+            let limits = limits(&of, WaveLimit { at_once, per_host });
+            let all = admit(&waiting, running, &limits);
+            all.into_iter().map(|id| id.0).collect()
+        };
+        assert_eq!(admitted(&[], 10, 10), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(admitted(&[], 2, 10), [1, 2, 5, 6]);
+        // One on a host: the second is of the same source, so the third goes.
+        assert_eq!(admitted(&[], 10, 1), [1, 3, 4, 5, 6]);
+        // Paused; the others go on, also those of a wave that is over.
+        assert_eq!(admitted(&[], 0, 10), [5, 6]);
+        let limits = limits(
+            &[(9, 1), (1, 1)],
+            WaveLimit {
+                at_once: 1,
+                per_host: 9,
+            },
+        );
+        assert_eq!(admit(&waiting[..1], &[link(9, 3, 7)], &limits), []);
+    }
 }

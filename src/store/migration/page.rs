@@ -23,7 +23,8 @@ use crate::store::linode::disk::Disk;
 use crate::store::linode::{self, Linode};
 use crate::store::programme::move_times;
 use crate::store::trial::Trial;
-use crate::store::{migration, receipt, schema, trial};
+use crate::store::wave::HeldBack;
+use crate::store::{migration, receipt, schema, trial, wave};
 
 /// Everything on a migration's page.
 pub struct MigrationDetail {
@@ -79,6 +80,8 @@ pub struct Place {
     pub first: Option<First>,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
+    /// Staff hold it back with others, while it is offered or queued.
+    pub held_back: Option<HeldBack>,
     /// When the host at work, or to be at work, was heard of last.
     pub heard: Option<Time>,
 }
@@ -145,6 +148,12 @@ pub fn migration_now(
             .map(|pause| pause.made_at),
         None => None,
     };
+    let pause = attention::pause(conn, migration.linode_id)?;
+    let held_back = if waits {
+        wave::held_back(conn, &migration, pause.moves_paused_at)?
+    } else {
+        None
+    };
     let queue = Place {
         job_paused,
         is_asked,
@@ -153,7 +162,8 @@ pub fn migration_now(
         forecast,
         shut,
         held_until: move_times::held_until(conn, &migration, now)?,
-        pause: attention::pause(conn, migration.linode_id)?,
+        pause,
+        held_back,
         heard,
     };
     Ok(Some(NowOf {

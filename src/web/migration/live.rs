@@ -155,7 +155,9 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         return "Cancelling: waiting for the host to stop its work.".to_owned();
     }
     match migration.state {
+        State::Offered if queue.held_back.is_some() => HELD_OFFER.to_owned(),
         State::Offered => "Waiting for your click.".to_owned(),
+        State::Queued if queue.held_back.is_some() => HELD_QUEUED.to_owned(),
         State::Queued => match queue.position {
             Some(_) if queue.shut.is_some() => shut(queue),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
@@ -206,6 +208,10 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         State::Failed => "The move failed. The Linode stays where it was.".to_owned(),
     }
 }
+
+/// Staff hold moves back: what was chosen is kept.
+pub const HELD_OFFER: &str = "Moves are paused for now by our staff. You can click all the same, or choose a time: your click is kept, and it begins when they go on.";
+const HELD_QUEUED: &str = "Moves are paused for now by our staff. Your click is kept, and so is a time that you chose: it begins when they go on. If your time passes before that, the offer stands again and you choose another.";
 
 /// Nothing happens to the Linode now, and why.
 fn paused(state: State, queue: Place) -> Option<&'static str> {

@@ -63,6 +63,7 @@ areas! {
     Migrations: "Moves", Staff, "Migrations", "/staff/migrations";
     Jobs: "Moves", Staff, "Jobs", "/staff/jobs";
     Graduation: "Moves", Staff, "Graduation", "/staff/graduation";
+    Waves: "Moves", Staff, "Waves", "/staff/waves";
     Batches: "Moves", Staff, "Batches", "/staff/batches";
     Held: "Moves", Staff, "Held", "/staff/held";
     Hosts: "Hosts", Staff, "Hosts", "/staff/hosts";
@@ -170,8 +171,16 @@ pub(super) fn alarms(of: &Attention, zone: Zone) -> Vec<Crumb> {
             format!("The clock jumped by {}", jump(by)),
         )
     });
+    let paused = of.moves_paused_at.map(|since| {
+        let since = zone.show(since).text;
+        alarm(
+            "/staff/waves/pause",
+            format!("Moves are paused since {since}: no new one begins"),
+        )
+    });
     [
         recovery,
+        paused,
         counted(of.held, "/staff/held", "Linode is held", "Linodes are held"),
         counted(
             of.untrusted,

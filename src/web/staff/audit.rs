@@ -138,6 +138,7 @@ fn url(object: &str) -> Option<String> {
         Object::Job(id) => format!("/staff/jobs/{id}"),
         Object::User(id) => format!("/staff/members/{id}"),
         Object::Mail(id) => format!("/staff/mail/{id}"),
+        Object::Wave(id) => format!("/staff/waves/{id}"),
         _ => return None,
     })
 }

@@ -79,7 +79,7 @@ proptest! {
             heard: true,
             slots: *slots,
         }));
-        let limits = Limits { overall, per_link, doors: doors.collect() };
+        let limits = Limits { overall, per_link, doors: doors.collect(), waves: Default::default() };
         let link = |index: usize| placement::Link {
             migration: MigrationId(i64::try_from(index).unwrap()),
             source: jobs[index].source,

@@ -17,6 +17,7 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::linode::check::CheckRow;
@@ -28,6 +29,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
 use crate::web::migration::check::what_follows;
+use crate::web::migration::live::HELD_OFFER;
 use crate::web::migration::trial::{cost, warning};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
@@ -81,6 +83,8 @@ pub struct MigratePage {
     pub open_more: bool,
     /// What came of the last trial, if its clone ran and did not come up.
     pub tried: Option<String>,
+    /// Staff hold moves back for now.
+    pub held: Option<&'static str>,
 }
 
 /// The provider's quiet hours in words.
@@ -136,6 +140,7 @@ pub struct Parts<'a> {
     pub plan: CheckPlan,
     /// The last one.
     pub trial: Option<&'a Trial>,
+    pub is_held: bool,
     pub now: Time,
 }
 
@@ -201,6 +206,7 @@ impl MigratePage {
             }),
             accept,
             tried: warning(facts.trial),
+            held: facts.is_held.then_some(HELD_OFFER),
             open_more: page
                 .problems
                 .list()
@@ -378,7 +384,8 @@ async fn present(
     }
     let (destination_id, linode) = (migration.destination_host_id, migration.linode_id);
     let id = migration.id;
-    let (destination, kernels, way_back_days, checks, plan, trial) =
+    let held_row = migration.clone();
+    let (destination, kernels, way_back_days, checks, plan, trial, is_held) =
         portal::run(portal, move |app| {
             let now = app.now();
             app.db.read(|conn| {
@@ -391,6 +398,7 @@ async fn present(
                     store::linode::check::of(conn, linode)?,
                     store::linode::check::plan(conn, linode)?,
                     store::trial::newest(conn, id)?,
+                    is_held(conn, &held_row)?,
                 ))
             })
         })
@@ -412,9 +420,16 @@ async fn present(
         checks: &checks,
         plan,
         trial: trial.as_ref(),
+        is_held,
         now: portal.now(),
     };
     page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
+}
+
+/// Do staff hold it back, with others?
+fn is_held(conn: &mut Db, row: &Migration) -> Result<bool, StoreError> {
+    let pause = store::attention::pause(conn, row.linode_id)?;
+    Ok(store::wave::held_back(conn, row, pause.moves_paused_at)?.is_some())
 }
 
 fn no_offer(detail: &LinodeDetail) -> Fault {

@@ -10,6 +10,7 @@ use crate::domain::trial::First;
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;
+use crate::store::wave::HeldBack;
 use crate::web::migration::live::is_at_work;
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Link, When, Zone, units};
@@ -123,9 +124,30 @@ impl Waits<'_> {
         ))
     }
 
+    /// Staff hold back all moves, or its wave is paused.
+    fn held_back(&self) -> Option<WaitsView> {
+        let (what, since, link) = match self.detail.queue.held_back? {
+            HeldBack::All(since) => (
+                "moves to go on: staff hold all of them back",
+                Some(since),
+                Link::new("/staff/waves/pause", "Why, and let them go on"),
+            ),
+            HeldBack::Wave(id) => (
+                "its wave to go on: it is paused",
+                None,
+                Link::new(format!("/staff/waves/{id}"), format!("Wave {id}")),
+            ),
+        };
+        let who = "Staff let them go on; its member's click and time are kept.";
+        Some(self.view(what.to_owned(), since, who, vec![link]))
+    }
+
     fn open(&self, state: State) -> Option<WaitsView> {
         let row = &self.detail.migration;
         match state {
+            State::Offered | State::Queued if self.detail.queue.held_back.is_some() => {
+                self.held_back()
+            }
             State::Offered | State::Queued if self.shut().is_some() => self.shut(),
             State::Offered => Some(self.view(
                 "its member's click".to_owned(),
