@@ -13,7 +13,9 @@ use crate::domain::job::JobState;
 use crate::domain::migration::AT_WORK;
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
+use crate::domain::wave::WaveState;
 use crate::store::limit::Limit;
+use crate::store::wave;
 
 /// Of each kind at most, in one look: a mail names the first few anyway.
 const MOST: i64 = 200;
@@ -44,6 +46,7 @@ pub fn standing(conn: &mut Db, since: Time) -> Result<Vec<Alert>> {
     all.extend(of_holds(conn, since)?);
     all.extend(of_ledgers(conn)?);
     all.extend(of_joint_acts(conn)?);
+    all.extend(of_waves(conn)?);
     all.extend(of_steps(conn)?);
     Ok(all)
 }
@@ -119,6 +122,22 @@ fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>> {
             };
             let line = format!("Somebody asked for {what}; another of staff has to agree.");
             Alert::new(format!("joint {id}"), line, format!("/staff/hosts/{host}"))
+        })
+        .collect())
+}
+
+/// Waves that paused by themselves: staff know of those that they paused.
+fn of_waves(conn: &mut Db) -> Result<Vec<Alert>> {
+    let paused = wave::in_states(conn, &[WaveState::Paused])?;
+    let by_itself = |it: &&wave::Wave| it.why.starts_with(wave::BY_ITSELF);
+    Ok(paused
+        .iter()
+        .filter(by_itself)
+        .map(|it| {
+            let since = it.paused_at.map(|at| at.to_string()).unwrap_or_default();
+            let line = format!("The wave “{}” is paused. {}.", it.name, it.why);
+            let path = format!("/staff/waves/{}", it.id);
+            Alert::new(format!("wave {} {since}", it.id), line, path)
         })
         .collect())
 }

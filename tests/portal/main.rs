@@ -50,3 +50,4 @@ mod steps;
 mod store;
 mod trial;
 mod v4;
+mod wave;

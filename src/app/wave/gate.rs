@@ -14,7 +14,7 @@ use crate::domain::placement::{WaveLimit, Waves};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::domain::time::zone::Tz;
-use crate::domain::wave::gate::{self as rules, Gate, Move, Seen, Why};
+use crate::domain::wave::gate::{self as rules, Gate, Move, Seen};
 use crate::domain::wave::{Far, WaveEvent, WaveState, holds_moves};
 use crate::store;
 use crate::store::db::Db;
@@ -95,19 +95,16 @@ fn unfair_of(
 pub(super) fn close(tx: &mut Tx<'_>, wave: &Wave) -> Result<Look> {
     let look = look(tx.conn, wave, tx.now)?;
     if let Gate::Closed(why) = look.gate {
-        shut(tx, wave, &said(why))?;
+        shut(tx, wave, &why.to_string())?;
     }
     Ok(look)
 }
 
 pub(super) fn shut(tx: &mut Tx<'_>, wave: &Wave, why: &str) -> Result<()> {
     tracing::warn!(wave = %wave.id, name = wave.name, why, "a wave is paused by itself");
-    advance(&mut tx.by(PORTAL), wave, WaveEvent::Pause, why)?;
+    let why = format!("{}{why}", store::wave::BY_ITSELF);
+    advance(&mut tx.by(PORTAL), wave, WaveEvent::Pause, &why)?;
     Ok(())
-}
-
-fn said(why: Why) -> String {
-    format!("A gate closed: {why}")
 }
 
 /// Pauses all waves whose gates have closed: before moves are let begin. Under the scheduler's lock.

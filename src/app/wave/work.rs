@@ -81,7 +81,7 @@ impl App {
             return self.transact(PORTAL, |tx| {
                 lock_scheduler(tx.conn)?;
                 if let Some(wave) = running(tx, id)? {
-                    gate::shut(tx, &wave, "Who let it go may not do so any more")?;
+                    gate::shut(tx, &wave, "who let it go may not do so any more")?;
                 }
                 Ok(Step::Rests)
             });

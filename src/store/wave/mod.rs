@@ -116,6 +116,9 @@ pub struct NewWave<'a> {
     pub unfair_most: i32,
 }
 
+/// How the reason of a wave begins that no member of the staff paused.
+pub const BY_ITSELF: &str = "It paused by itself: ";
+
 /// One of a wave.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = wave_items)]

@@ -6,11 +6,13 @@ use super::heard;
 use super::job::shared::LATELY_DAYS;
 use crate::app::host::liveness::{SILENT_S, asked_at, is_silent};
 use crate::app::ownership::recovery;
+use crate::domain::account::Right;
 use crate::domain::bug::BugState;
 use crate::domain::host::HostRole;
 use crate::domain::migration::{AT_WORK, MigrationState};
 use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
+use crate::domain::wave::WaveState;
 use crate::store;
 use crate::store::attention::Attention;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
@@ -19,13 +21,16 @@ use crate::web::extract::{Asks, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
-use crate::web::ui::{Link, Tag, When, units};
+use crate::web::ui::list::count;
+use crate::web::ui::{Action, Link, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/dashboard.html")]
 pub struct DashboardPage {
     pub page: Page,
     pub counts: Vec<Card>,
+    /// The switch that holds all moves back.
+    pub actions: Vec<Action>,
     pub attention: Vec<FailedRow>,
     pub silent: Vec<SilentRow>,
     pub capacity: Vec<RoomRow>,
@@ -92,6 +97,7 @@ struct Loaded {
     rooms: Vec<crate::domain::placement::Room>,
     recovery_waits: usize,
     stuck: usize,
+    waves: Vec<(WaveState, i64)>,
     now: Time,
 }
 
@@ -122,6 +128,7 @@ pub async fn show(portal: Portal, asks: Asks<Staff>) -> Response {
                 rooms: store::host::room::rooms(conn, asked_at(now))?,
                 recovery_waits: recovery::standing(conn)?.map_or(0, |it| it.waits_for.len()),
                 stuck: store::migration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
+                waves: store::wave::counts(conn)?,
                 now,
             })
         })
@@ -155,6 +162,10 @@ impl DashboardPage {
         let capacity = capacity(facts);
         Self {
             counts: counts(facts, to_see, silent.len()),
+            actions: Action::those([(
+                page.may(Right::Moves) && to_see.moves_paused_at.is_none(),
+                Action::ask("/staff/waves/pause", "Pause all moves…").second(),
+            )]),
             attention: attention.collect(),
             silent,
             more_hosts: capacity.len().saturating_sub(ROOMS),
@@ -228,6 +239,8 @@ fn counts(facts: &Loaded, to_see: &Attention, silent: usize) -> Vec<Card> {
             facts.questions,
         ),
     ];
+    let running = count(&facts.waves, |of| *of == WaveState::Running);
+    all.push(row("/staff/waves?state=running", "waves running", running));
     let (failed, _) = migrations(&[S::Failed]);
     all.extend(faults((facts, to_see), silent, failed));
     all
@@ -263,6 +276,11 @@ fn faults((facts, to_see): (&Loaded, &Attention), silent: usize, failed: i64) ->
             "/staff/migrations?state=stuck",
             "migrations need staff",
             size(facts.stuck),
+        ),
+        bad(
+            "/staff/waves?state=paused",
+            "waves paused",
+            count(&facts.waves, |of| *of == WaveState::Paused),
         ),
         bad("/staff/held", "Linodes held", to_see.held.unwrap_or(0)),
         bad(

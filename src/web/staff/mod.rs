@@ -21,6 +21,7 @@ pub mod programme;
 pub mod readiness;
 pub mod registration;
 pub mod routes;
+pub mod wave;
 
 use super::ui::Tag;
 

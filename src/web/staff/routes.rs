@@ -13,6 +13,7 @@ use super::programme::{self, end, move_times, texts};
 use super::registration::{self, bulk};
 use super::{
     account, audit, batch, dashboard, faq, job, linode, mail, migration, readiness, to_dashboard,
+    wave,
 };
 use crate::domain::account::Right::{
     Bugs, Evacuation, Faq, Graduation, Hosts, Jobs, Mail, Moves, People, Programme, Read,
@@ -61,6 +62,30 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/staff/batches/{id}/stop",
             post_by(Registrations).to(batch::show::stop),
+        )
+        .route("/staff/waves", get_by(Read).to(wave::list::list))
+        .route("/staff/waves", post_by(Moves).to(wave::new::make))
+        .route("/staff/waves.csv", get_by(Read).to(wave::list::csv))
+        .route("/staff/waves/new", get_by(Moves).to(wave::new::new))
+        .route("/staff/waves/pause", get_by(Read).to(wave::pause::show))
+        .route("/staff/waves/pause", post_by(Moves).to(wave::pause::pause))
+        .route("/staff/waves/go-on", post_by(Moves).to(wave::pause::go_on))
+        .route("/staff/waves/{id}", get_by(Read).to(wave::show::show))
+        .route(
+            "/staff/waves/{id}/items.csv",
+            get_by(Read).to(wave::items::csv),
+        )
+        .route(
+            "/staff/waves/{id}/skip",
+            post_by(Moves).to(wave::items::skip),
+        )
+        .route(
+            "/staff/waves/{id}/{deed}",
+            get_by(Moves).to(wave::deed::ask),
+        )
+        .route(
+            "/staff/waves/{id}/{deed}",
+            post_by(Moves).to(wave::deed::act),
         )
         .route("/staff/linodes", get_by(Read).to(linode::list::list))
         .route("/staff/linodes/{id}", get_by(Read).to(linode::show::show))

@@ -159,7 +159,7 @@ fn every_room_says_what_it_is_for() {
 }
 
 /// What the product is about. Each has this one name on every floor that has it.
-const SUBJECTS: [&str; 21] = [
+const SUBJECTS: [&str; 22] = [
     "account",
     "audit",
     "bug",
@@ -181,6 +181,7 @@ const SUBJECTS: [&str; 21] = [
     "receipt",
     "registration",
     "trial",
+    "wave",
 ];
 /// What a floor has besides: its tools, and what is its own.
 const TOOLS: [(&str, &str); 9] = [

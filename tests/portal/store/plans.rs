@@ -31,7 +31,7 @@ const MEMBERS: [&str; 18] = [
     "/receipt-keys.json",
 ];
 
-const STAFF: [&str; 76] = [
+const STAFF: [&str; 86] = [
     "/staff/",
     "/staff/bugs",
     "/staff/bugs?state=all&q=disk&before=9000",
@@ -66,6 +66,16 @@ const STAFF: [&str; 76] = [
     "/staff/jobs?state=failed&kind=purge&host=1&age=24",
     "/staff/jobs/pauses",
     "/staff/jobs/retry?kind=purge&host=1",
+    "/staff/waves",
+    "/staff/waves?state=running&before=9000",
+    "/staff/waves.csv",
+    "/staff/waves/new",
+    "/staff/waves/pause",
+    "/staff/waves/5001",
+    "/staff/waves/5001?show=waiting&after=5",
+    "/staff/waves/5001/items.csv",
+    "/staff/waves/5001/start",
+    "/staff/waves/5001/stop",
     "/staff/batches",
     "/staff/batches?before=9000",
     "/staff/migrations?kernel=2.4&host=1&age=24",
@@ -240,6 +250,7 @@ fn used(on: On) -> TestApp {
             assert!(matches!(status, 200 | 303 | 409), "{path}: {status}");
         }
     }
+    portal.work_waves(std::time::Duration::from_secs(5)).unwrap();
     portal.reconcile().unwrap();
     portal.tell_news().unwrap();
     portal.tidy().unwrap();
