@@ -1100,19 +1100,6 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    weight_rule (id) {
-        id -> BigInt,
-        kind -> Text,
-        base -> BigInt,
-        unit_mb -> BigInt,
-        changed_at -> Utc,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     wave_items (wave_id, linode_id) {
         wave_id -> BigInt,
         linode_id -> BigInt,
@@ -1162,6 +1149,19 @@ diesel::table! {
         why -> Text,
         paused_at -> Nullable<Utc>,
         ended_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    weight_rule (id) {
+        id -> BigInt,
+        kind -> Text,
+        base -> BigInt,
+        unit_mb -> BigInt,
+        changed_at -> Utc,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::store;
 use crate::store::db::Db;
 use crate::store::fairness::pack::DAY_STEP;
 use crate::store::wave::Wave;
-use crate::store::wave::moves::MoveRow;
+use crate::store::wave::moves::{MoveRow, OfWave};
 
 /// How far back a host's fairness is looked at, and with which time before the wave it is compared.
 const LATELY_S: i64 = 86_400;
@@ -144,8 +144,10 @@ pub(in crate::app) fn limits(conn: &mut Db, now: Time) -> Result<Waves> {
         };
         limits.insert(wave.id, limit);
     }
+    let moves = store::wave::moves::at_work(conn)?;
     Ok(Waves {
-        of: store::wave::moves::at_work(conn)?.into_iter().collect(),
+        of: moves.iter().map(|it| (it.migration, it.wave)).collect(),
         limits,
+        holding: moves.iter().filter_map(OfWave::holding).collect(),
     })
 }

@@ -261,6 +261,9 @@ pub struct Waves {
     pub of: BTreeMap<MigrationId, WaveId>,
     /// One that is not here holds nothing back any more.
     pub limits: BTreeMap<WaveId, WaveLimit>,
+    /// Those of their moves that hold: they take no slot, and are at work for their wave all the same, as they go on to their
+    /// stop without asking.
+    pub holding: Vec<Link>,
 }
 
 /// Moves of a wave at work at once.
@@ -344,15 +347,19 @@ impl Busy {
             .links
             .entry((link.source, link.destination))
             .or_default() += 1;
-        let wave = limits.waves.limit(link).map(|(wave, _)| wave);
         for host in [link.source, link.destination] {
             *self.hosts.entry(host).or_default() += 1;
-            if let Some(wave) = wave {
-                *self.of_wave.entry((wave, host)).or_default() += 1;
-            }
         }
-        if let Some(wave) = wave {
-            *self.waves.entry(wave).or_default() += 1;
+        self.take_of_wave(link, limits);
+    }
+
+    fn take_of_wave(&mut self, link: &Link, limits: &Limits) {
+        let Some((wave, _)) = limits.waves.limit(link) else {
+            return;
+        };
+        *self.waves.entry(wave).or_default() += 1;
+        for host in [link.source, link.destination] {
+            *self.of_wave.entry((wave, host)).or_default() += 1;
         }
     }
 
@@ -382,6 +389,9 @@ pub fn admit(waiting: &[Link], running: &[Link], limits: &Limits) -> Vec<Migrati
     let mut busy = Busy::default();
     for link in running {
         busy.take(link, limits);
+    }
+    for link in &limits.waves.holding {
+        busy.take_of_wave(link, limits);
     }
     let mut admitted = Vec::new();
     for link in waiting {
@@ -414,6 +424,7 @@ mod tests {
             waves: Waves {
                 of: of.iter().map(id).collect(),
                 limits: BTreeMap::from([(WaveId(1), wave)]),
+                holding: Vec::new(),
             },
         }
     }
@@ -449,13 +460,15 @@ mod tests {
         assert_eq!(admitted(&[], 10, 1), [1, 3, 4, 5, 6]);
         // Paused; the others go on, also those of a wave that is over.
         assert_eq!(admitted(&[], 0, 10), [5, 6]);
-        let limits = limits(
-            &[(9, 1), (1, 1)],
-            WaveLimit {
-                at_once: 1,
-                per_host: 9,
-            },
-        );
+        // What is at work counts, also while it holds.
+        let one = WaveLimit {
+            at_once: 1,
+            per_host: 9,
+        };
+        let mut limits = limits(&[(9, 1), (1, 1)], one);
         assert_eq!(admit(&waiting[..1], &[link(9, 3, 7)], &limits), []);
+        assert_eq!(admit(&waiting[..1], &[], &limits), [MigrationId(1)]);
+        limits.waves.holding.push(link(9, 3, 7));
+        assert_eq!(admit(&waiting[..1], &[], &limits), []);
     }
 }

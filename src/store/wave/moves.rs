@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use crate::domain::bug::{BugState, FactKind};
 use crate::domain::ids::{BugId, HostId, MigrationId, WaveId};
 use crate::domain::migration::MigrationState;
+use crate::domain::placement::Link;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::domain::wave::gate::Move;
@@ -77,8 +78,30 @@ pub fn all(conn: &mut Db, wave: WaveId) -> Result<Vec<MoveRow>> {
     })
 }
 
-/// Which of the moves that are queued or at work are of a wave that holds them back.
-pub fn at_work(conn: &mut Db) -> Result<Vec<(MigrationId, WaveId)>> {
+/// A move of a wave that holds its moves back.
+#[derive(Debug, Clone, Copy, Queryable)]
+pub struct OfWave {
+    pub migration: MigrationId,
+    pub wave: WaveId,
+    state: MigrationState,
+    source: HostId,
+    destination: HostId,
+}
+
+impl OfWave {
+    /// Between which hosts it is, if it holds.
+    pub fn holding(&self) -> Option<Link> {
+        (self.state == MigrationState::Holding).then_some(Link {
+            migration: self.migration,
+            source: self.source,
+            destination: self.destination,
+            is_back: false,
+        })
+    }
+}
+
+/// Which of the moves that are queued or at work are of such a wave.
+pub fn at_work(conn: &mut Db) -> Result<Vec<OfWave>> {
     const STATES: [MigrationState; 5] = [
         MigrationState::Queued,
         MigrationState::Preparing,
@@ -91,7 +114,13 @@ pub fn at_work(conn: &mut Db) -> Result<Vec<(MigrationId, WaveId)>> {
         .inner_join(waves::table)
         .filter(migrations::state.eq_any(STATES))
         .filter(waves::state.eq_any(WaveState::those(holds_moves)))
-        .select((migrations::id, waves::id))
+        .select((
+            migrations::id,
+            waves::id,
+            migrations::state,
+            migrations::source_host_id,
+            migrations::destination_host_id,
+        ))
         .load(conn)?)
 }
 

@@ -250,7 +250,9 @@ fn used(on: On) -> TestApp {
             assert!(matches!(status, 200 | 303 | 409), "{path}: {status}");
         }
     }
-    portal.work_waves(std::time::Duration::from_secs(5)).unwrap();
+    portal
+        .work_waves(std::time::Duration::from_secs(5))
+        .unwrap();
     portal.reconcile().unwrap();
     portal.tell_news().unwrap();
     portal.tidy().unwrap();

@@ -129,7 +129,12 @@ pub fn fifty_more(app: &TestApp) {
              INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({beta}, {beta}, 1, 1, 'approved', {at});
              INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at, started_at) VALUES ({beta}, 'beta', {beta}, 1, {beta}, 1, 3, 'confirmed', 1, {at}, {at}, {at});
              INSERT INTO outbox (kind, recipient, subject, text_body, html_body, state, next_at, created_at) VALUES ('approved', 'u{n}@example.org', 's', 't', 'h', 'sent', {at}, {at});
-             INSERT INTO audit_events (at, actor, address, action, object, before, after, hash) VALUES ({at}, 'x', '', 'y', 'linode {beta}', '', '', 'h{n}');",
+             INSERT INTO audit_events (at, actor, address, action, object, before, after, hash) VALUES ({at}, 'x', '', 'y', 'linode {beta}', '', '', 'h{n}');
+             INSERT INTO waves (id, name, kind, state, made_by, made_at, once, run_by, address, reason, sequence, canary, watch_s, at_once, per_host, out_most, least, failed_percent, slow_percent, bugs_most, unfair_most, started_at, gate_from)
+               VALUES ({id}, 'wave {n}', 'graduation', '{}', 3, {at}, 'once-{n}', 3, '', '', 'asked', 0, 0, 5, 5, 100, 20, 5, 25, 2, 0, {at}, {at});
+             INSERT INTO wave_items (wave_id, linode_id, account_id, registration_id, place, state) VALUES (5001, {beta}, 1, {beta}, {n}, 'waiting');
+             INSERT INTO wave_items (wave_id, linode_id, account_id, registration_id, place, state, migration_id, given_at) VALUES (5001, {id}, 1, {id}, 100 + {n}, 'given', {id}, {at});",
+            if n == 1 { "running" } else { "draft" },
         ));
     }
     app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
@@ -184,6 +189,9 @@ both_databases! {
             "/staff/migrations?state=stuck",
             "/staff/hosts?ledger=untrusted",
             "/staff/hosts/3/joint/waive",
+            "/staff/waves",
+            "/staff/waves.csv",
+            "/staff/waves/new",
             "/staff/plan",
             "/staff/plan.csv",
             "/staff/graduation",
