@@ -22,11 +22,11 @@ CREATE TABLE waves (
     -- So many go first, and must have run well for so long.
     canary INTEGER NOT NULL CHECK (canary >= 0),
     watch_s INTEGER NOT NULL CHECK (watch_s >= 0),
-    -- Moves at work at once, in all and on a host; and what is given out and not over.
+    -- Moves at work at once, in all and on a host, and what is given out and not over.
     at_once INTEGER NOT NULL CHECK (at_once > 0),
     per_host INTEGER NOT NULL CHECK (per_host > 0),
     out_most INTEGER NOT NULL CHECK (out_most > 0),
-    -- Minutes of the day, in the zone of the quiet hours; NULL: at any time.
+    -- Minutes of the day, in the zone of the quiet hours. NULL: at any time.
     window_begins INTEGER,
     window_ends INTEGER,
     -- The gates.
@@ -55,7 +55,7 @@ CREATE TABLE wave_items (
     -- From 1, in the order in which they go.
     place INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'given', 'skipped', 'refused')),
-    -- The offer or the move that was made for it; the one that stands in its place later.
+    -- The offer or the move that was made for it, or the one that stands in its place later.
     migration_id INTEGER REFERENCES migrations (id),
     -- Why it was refused, or is put off.
     why TEXT NOT NULL DEFAULT '',

@@ -29,8 +29,8 @@ const RAM_MB: i64 = 512;
 /// What each host takes part in at once, and the wave on each.
 const ON_HOST: usize = 2;
 const AT_ONCE: i32 = 8;
-/// One in a thousand moves fails, so many.
-const FAULTS: u64 = 50;
+/// One in so many moves fails: 5 %.
+const FAULTS: u64 = 20;
 
 fn env(name: &str, usual: i64) -> i64 {
     std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
@@ -59,6 +59,8 @@ struct World {
     /// Moves that are to fail, decided when they begin.
     doomed: BTreeSet<MigrationId>,
     decided: BTreeSet<MigrationId>,
+    /// Which of each so many fails.
+    which: u64,
     witness: Witness,
     room: usize,
     wave: WaveId,
@@ -78,13 +80,13 @@ fn many(on: On, moves: i64, seed: u64) {
             continue;
         }
         closed += 1;
-        let fault = world.last_fault().expect("a fault closed it");
+        let shut = world.last_end().expect("the end of one closed it");
         // All that is under way ends, and nothing more follows.
         for _ in 0..40 {
             world.tick();
         }
         assert!(world.at_work.is_empty());
-        let after = world.begun_since(fault);
+        let after = world.begun_since(shut);
         assert!(
             after <= 2,
             "{after} began after the gate had closed: {}",
@@ -124,13 +126,15 @@ impl World {
         };
         let wave = app.started(&wanted(WaveKind::Beta, numbers));
         let runs = (0..moves).map(|n| (LinodeId(10_000 + n), HostId(1000 + n % PAIRS)));
+        let mut rng = Rng::new(seed);
         Self {
+            which: rng.below(FAULTS),
             witness: Witness {
                 runs: runs.collect(),
                 ..Witness::default()
             },
             app,
-            rng: Rng::new(seed),
+            rng,
             at_work: Vec::new(),
             doomed: BTreeSet::new(),
             decided: BTreeSet::new(),
@@ -171,7 +175,7 @@ impl World {
 
     fn end(&mut self, it: &AtWork) {
         if let Task::PreflightDestination { migration, .. } = &it.order.task {
-            if self.decided.insert(*migration) && self.rng.chance(FAULTS) {
+            if self.decided.insert(*migration) && self.decided.len() as u64 % FAULTS == self.which {
                 self.doomed.insert(*migration);
             }
             if self.doomed.contains(migration) {
@@ -234,14 +238,19 @@ impl World {
         })
     }
 
-    /// When the last of its moves failed.
-    fn last_fault(&self) -> Option<Time> {
-        self.app.in_db(|conn| {
-            Ok(migrations::table
+    /// When the last of its moves came to an end, a good one or a bad one: that closed the gate.
+    fn last_end(&self) -> Option<Time> {
+        let (failed, done): (Option<Time>, Option<Time>) = self.app.in_db(|conn| {
+            let failed = migrations::table
                 .filter(migrations::state.eq(MigrationState::Failed))
                 .select(diesel::dsl::max(migrations::closed_at))
-                .get_result(conn)?)
-        })
+                .get_result(conn)?;
+            let done = migrations::table
+                .select(diesel::dsl::max(migrations::finished_at))
+                .get_result(conn)?;
+            Ok((failed, done))
+        });
+        failed.max(done)
     }
 
     fn begun_since(&self, at: Time) -> i64 {
